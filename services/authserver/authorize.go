@@ -1,0 +1,80 @@
+package authserver
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/store"
+)
+
+// authorize serves /authorize (RFC 6749 §4.1.1): it checks what a client asks
+// for and shows the user the first page. It changes nothing that anybody else
+// depends on, so a form on any site may lead here.
+func (s *server) authorize(c echo.Context) error {
+	params, err := authorizeParams(c)
+	if err != nil {
+		return err
+	}
+	browser := s.browser(c)
+	request, err := s.grants.Authorize(c.Request().Context(), params, store.HashOf(browser))
+	if err != nil {
+		return err
+	}
+	return s.next(c, "/signin", request.ID)
+}
+
+// authorizeParams reads the parameters from where the method puts them. Not
+// from both: two readers could then see two different requests.
+func authorizeParams(c echo.Context) (url.Values, error) {
+	r := c.Request()
+	raw := r.URL.RawQuery
+	if r.Method == http.MethodPost {
+		if raw != "" {
+			return nil, grants.ErrLocal{Reason: "The parameters were sent in two places."}
+		}
+		if err := r.ParseForm(); err != nil {
+			return nil, grants.ErrLocal{Reason: "The parameters cannot be read."}
+		}
+		return r.PostForm, nil
+	}
+	params, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, grants.ErrLocal{Reason: "The parameters cannot be read."}
+	}
+	return params, nil
+}
+
+// redirect sends the browser to a client's redirect URI. What the client put
+// into its own query stays as it is, to the letter. Only URIs that were
+// matched against the client's registered ones get here.
+func (s *server) redirect(c echo.Context, uri, state string, pairs ...string) {
+	answer := url.Values{"iss": {s.cfg.Issuer()}}
+	if state != "" {
+		answer.Set("state", state)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		answer.Set(pairs[i], pairs[i+1])
+	}
+	separator := "?"
+	if strings.Contains(uri, "?") {
+		separator = "&"
+	}
+	c.Response().Header().Set("Cache-Control", "no-store")
+	c.Response().Header().Set("Referrer-Policy", "no-referrer")
+	c.Response().Header().Set("Location", uri+separator+answer.Encode())
+	status := http.StatusFound
+	if c.Request().Method == http.MethodPost {
+		status = http.StatusSeeOther // never 307: it would send the form along (RFC 9700 §4.12)
+	}
+	c.Response().WriteHeader(status)
+}
+
+// next sends the browser to another page of the same request.
+func (s *server) next(c echo.Context, path, requestID string) error {
+	return c.Redirect(http.StatusSeeOther, fmt.Sprintf("%s?request=%s", path, url.QueryEscape(requestID)))
+}

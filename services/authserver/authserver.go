@@ -1,0 +1,149 @@
+// Package authserver is an OAuth 2.1 authorization server whose users prove
+// who they are with a one-time passcode sent by email.
+//
+// Start reading at routes.go, which shows the whole surface. This package is
+// the HTTP layer: a file an endpoint. What an endpoint decides is in the
+// packages below it: grants (the use cases), login, clients, keys, and store,
+// in which everything is kept.
+package authserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "golang.org/x/crypto/x509roots/fallback" // certificate authorities where the system has none, as in an image from scratch
+
+	"golang.org/x/sync/errgroup"
+
+	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/keys"
+	"demo.example/services/authserver/login"
+	"demo.example/services/authserver/store/sqlite"
+	"demo.example/services/internal/config"
+	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/service"
+)
+
+// expireEvery is how often what has expired is removed from the store.
+const expireEvery = time.Minute
+
+// Run serves until ctx ends.
+func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
+	cfg, err := config.Parse[Config](environ)
+	if err != nil {
+		return err
+	}
+	log := service.Logger(stderr, "authserver", cfg.LogLevel)
+	slog.SetDefault(log) // zitadel/oidc logs there
+	db, err := sqlite.Open(ctx, cfg.DatabaseFile)
+	if err != nil {
+		return errors.Join(errors.New("DATABASE_FILE cannot be used"), err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	mailer, err := login.NewSMTP(cfg.SMTPAddr, cfg.MailFrom, log)
+	if err != nil {
+		return err
+	}
+	s, err := newServer(ctx, cfg, db, mailer, time.Now, log)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { mailer.Run(ctx); return nil })
+	g.Go(func() error { s.expire(ctx, db); return nil })
+	g.Go(func() error {
+		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), cfg.ListenAddr, log)
+	})
+	return g.Wait()
+}
+
+// server is what the endpoints share.
+type server struct {
+	cfg     Config
+	db      *sqlite.DB
+	grants  *grants.Service
+	clients *clients.Registry
+	login   *login.Service
+	keys    *keys.Ring
+	csrf    []byte // key of the form tokens
+	log     *slog.Logger
+	now     func() time.Time
+}
+
+// newServer builds the layers from the store up.
+func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mailer, now func() time.Time, log *slog.Logger) (*server, error) {
+	kek, err := config.ReadSecret("SECRETS_DIR", filepath.Join(cfg.SecretsDir, "key-encryption-key"))
+	if err != nil {
+		return nil, err
+	}
+	ring, err := keys.Load(ctx, db, kek, now())
+	if err != nil {
+		return nil, err
+	}
+	csrfKey, err := keys.Derive(kek, "form tokens")
+	if err != nil {
+		return nil, err
+	}
+	passcodeKey, err := keys.Derive(kek, "passcodes")
+	if err != nil {
+		return nil, err
+	}
+	presets, err := clients.LoadPresets(cfg.ClientsFile, cfg.SecretsDir, cfg.Site)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := clients.Roots(cfg.CAFile, os.ReadFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := login.AddUsers(ctx, db, cfg.UsersFile); err != nil {
+		return nil, err
+	}
+	registry := &clients.Registry{
+		Presets:   presets,
+		Store:     db,
+		Documents: clients.NewDocuments(clients.NewFetcher(roots, cfg.Host("client"), cfg.ClientHostAddr), now),
+		Policy: clients.Policy{
+			Scope:    oauth.ScopeStocksRead + " " + oauth.ScopeOpenID + " " + oauth.ScopeEmail + " " + oauth.ScopeOfflineAccess,
+			Resource: cfg.MCPResource(),
+		},
+		Now: now,
+	}
+	return &server{
+		cfg:     cfg,
+		db:      db,
+		clients: registry,
+		grants:  grants.New(grants.Service{Site: cfg.Site, Store: db, Clients: registry, Keys: ring, Log: log, Now: now}),
+		login: &login.Service{
+			Store: db, Mailer: mailer, Key: passcodeKey, Log: log, Now: now,
+			Limits: login.Limits{PerAddress: cfg.PasscodesPerAddress, PerIP: cfg.PasscodesPerIP, Total: cfg.PasscodesTotal},
+		},
+		keys: ring,
+		csrf: csrfKey,
+		log:  log,
+		now:  now,
+	}, nil
+}
+
+// expire removes what has expired, until ctx ends.
+func (s *server) expire(ctx context.Context, db *sqlite.DB) {
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		if err := db.Expire(ctx, s.now()); err != nil && ctx.Err() == nil {
+			s.log.Error("expired records not removed", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

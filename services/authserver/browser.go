@@ -1,0 +1,92 @@
+package authserver
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/store"
+)
+
+// The browser cookie tells browsers apart, so that what one began no other can
+// finish. The session cookie tells who is signed in. The prefix has browsers
+// refuse them from any other host and without TLS (RFC 6265bis §4.1.3.2).
+const (
+	browserCookie = "__Host-browser"
+	sessionCookie = "__Host-session"
+)
+
+func setCookie(c echo.Context, name, value string) {
+	cookie := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	if value == "" {
+		cookie.MaxAge = -1
+	}
+	c.SetCookie(cookie)
+}
+
+func cookie(c echo.Context, name string) string {
+	cookie, err := c.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// browser returns the browser's cookie, and gives it one if it has none.
+func (s *server) browser(c echo.Context) string {
+	if value := cookie(c, browserCookie); value != "" {
+		return value
+	}
+	value := rand.Text()
+	setCookie(c, browserCookie, value)
+	return value
+}
+
+// visit is a page of an authorization request that is shown or sent.
+type visit struct {
+	Request store.Request
+	Client  store.Client
+	CSRF    string
+	browser store.Hash
+}
+
+// visit finds the request that a page belongs to, if this browser began it. A
+// form must also carry the token that the page had.
+func (s *server) visit(c echo.Context) (visit, error) {
+	r := c.Request()
+	cookie := cookie(c, browserCookie)
+	id := c.QueryParam("request")
+	if r.Method == http.MethodPost {
+		id = r.PostFormValue("request")
+	}
+	v := visit{CSRF: s.formToken(cookie, id), browser: store.HashOf(cookie)}
+	if cookie == "" || id == "" {
+		return v, errStale
+	}
+	if r.Method == http.MethodPost && !hmac.Equal([]byte(r.PostFormValue("csrf")), []byte(v.CSRF)) {
+		return v, pageError{Status: http.StatusForbidden, Title: "This form is not from here",
+			Text: "It does not belong to a page that was shown to you. Go back to your application and start again."}
+	}
+	var err error
+	v.Request, err = s.db.Request(r.Context(), id, v.browser, s.now())
+	if errors.Is(err, store.ErrNotFound) {
+		return v, errStale
+	}
+	if err != nil {
+		return v, err
+	}
+	v.Client, err = s.clients.Resolve(r.Context(), v.Request.ClientID)
+	return v, err
+}
+
+// formToken ties a form to the browser and the request it was made for.
+func (s *server) formToken(cookie, requestID string) string {
+	h := hmac.New(sha256.New, s.csrf)
+	h.Write([]byte(cookie + "\x00" + requestID))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}

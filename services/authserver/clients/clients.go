@@ -1,0 +1,118 @@
+// Package clients knows who the OAuth clients are: the reviewed ones of this
+// deployment (preset.go), those that registered themselves (register.go, RFC
+// 7591), and those described by a document at their own domain (document.go).
+// It also authenticates them (authenticate.go) and decides whether a redirect
+// URI is theirs (redirect.go).
+package clients
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"demo.example/services/authserver/store"
+)
+
+// ErrUnknown is a client id that nobody has.
+var ErrUnknown = errors.New("unknown client")
+
+// Types of client, as the client_type claim says them.
+const (
+	TypeMCP = "mcp" // acts for a person with a mind of its own
+	TypeWeb = "web" // an ordinary application
+)
+
+// What a client had to prove, as the client_assurance_level claim says it.
+const (
+	AssuranceNone   = 1 // anybody can register like this
+	AssuranceDomain = 2 // controls a web domain, or was reviewed
+	AssuranceKey    = 3 // proves possession of a key
+)
+
+// Authentication methods (RFC 7591 §2).
+const (
+	AuthNone  = "none"
+	AuthBasic = "client_secret_basic"
+	AuthPost  = "client_secret_post"
+)
+
+// AuthMethods lists what the token endpoint takes.
+var AuthMethods = []string{AuthNone, AuthBasic, AuthPost}
+
+// clientStore is what the registry needs of the store.
+type clientStore interface {
+	SaveClient(ctx context.Context, c store.Client) error
+	Client(ctx context.Context, id string) (store.Client, error)
+}
+
+// Registry finds and registers clients.
+type Registry struct {
+	Presets   map[string]store.Client
+	Store     clientStore
+	Documents *Documents
+	Policy    Policy
+	Now       func() time.Time
+}
+
+// Policy is what a client gets that nobody reviewed, whatever it asks for.
+type Policy struct {
+	Scope    string // all that it may ask for, space separated
+	Resource string // the one resource it gets tokens for
+}
+
+// Find returns a client that is known already, for the endpoints that never
+// fetch anything: a token request must not make this server call out.
+func (r *Registry) Find(ctx context.Context, id string) (store.Client, error) {
+	if c, ok := r.Presets[id]; ok {
+		return c, nil
+	}
+	c, err := r.Store.Client(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return c, ErrUnknown
+	}
+	if err != nil {
+		return c, fmt.Errorf("find client: %w", err)
+	}
+	return c, nil
+}
+
+// Resolve returns the client that begins an authorization request. An id that
+// is a URL is looked up there.
+func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error) {
+	if _, preset := r.Presets[id]; preset || !strings.HasPrefix(id, "https://") {
+		return r.Find(ctx, id)
+	}
+	doc, err := r.Documents.Get(ctx, id)
+	if err != nil {
+		return store.Client{}, fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return store.Client{
+		ID:           id,
+		Registration: store.RegisteredByDocument,
+		Name:         doc.Name,
+		URI:          doc.URI,
+		RedirectURIs: doc.RedirectURIs,
+		GrantTypes:   doc.GrantTypes,
+		AuthMethod:   AuthNone,
+		Scope:        r.Policy.Scope,
+		Resources:    []string{r.Policy.Resource},
+		Type:         TypeMCP,
+		Assurance:    AssuranceDomain,
+		CreatedAt:    r.Now(),
+	}, nil
+}
+
+// Remember keeps a client that was looked up, once a user let it in, so that
+// redeeming its code and refreshing its tokens need not look it up again.
+func (r *Registry) Remember(ctx context.Context, c store.Client) error {
+	if c.Registration != store.RegisteredByDocument {
+		return nil
+	}
+	return r.Store.SaveClient(ctx, c)
+}
+
+// AllowsGrant reports whether a client registered for a grant type.
+func AllowsGrant(c store.Client, grant string) bool { return slices.Contains(c.GrantTypes, grant) }

@@ -1,0 +1,119 @@
+package clients
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"demo.example/services/authserver/store"
+	"demo.example/services/internal/config"
+	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/site"
+)
+
+// defaultPresets are the reviewed clients of the demo.
+//
+//go:embed presets.json
+var defaultPresets []byte
+
+// preset is a client in the reviewed file. Unlike a registration it may say
+// how far the client is trusted, because an administrator wrote it. The words
+// mcp and api stand for the resources, and {client} in a redirect URI for the
+// origin of the demo client's host.
+type preset struct {
+	ID           string   `json:"client_id"`
+	Name         string   `json:"client_name"`
+	RedirectURIs []string `json:"redirect_uris"`
+	GrantTypes   []string `json:"grant_types"`
+	AuthMethod   string   `json:"token_endpoint_auth_method"`
+	SecretFile   string   `json:"secret_file"`
+	Scope        string   `json:"scope"`
+	Resources    []string `json:"resources"`
+	Type         string   `json:"client_type"`
+	Assurance    int      `json:"client_assurance_level"`
+	Remember     bool     `json:"remember_consent"`
+}
+
+// LoadPresets reads the reviewed clients from file, or the demo's own when
+// file is empty. Secrets are files in secretsDir.
+func LoadPresets(file, secretsDir string, s site.Site) (map[string]store.Client, error) {
+	raw := defaultPresets
+	if file != "" {
+		var err error
+		if raw, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("CLIENTS_FILE: %w", err)
+		}
+	}
+	var presets []preset
+	if err := json.Unmarshal(raw, &presets); err != nil {
+		return nil, fmt.Errorf("CLIENTS_FILE: %w", err)
+	}
+	out := make(map[string]store.Client, len(presets))
+	for _, p := range presets {
+		c, err := p.client(secretsDir, s)
+		if err != nil {
+			return nil, fmt.Errorf("CLIENTS_FILE: client %q: %w", p.ID, err)
+		}
+		if _, twice := out[c.ID]; twice {
+			return nil, fmt.Errorf("CLIENTS_FILE: client %q is there twice", p.ID)
+		}
+		out[c.ID] = c
+	}
+	return out, nil
+}
+
+func (p preset) client(secretsDir string, s site.Site) (store.Client, error) {
+	c := store.Client{
+		ID:           p.ID,
+		Registration: store.RegisteredByReview,
+		Name:         p.Name,
+		GrantTypes:   p.GrantTypes,
+		AuthMethod:   p.AuthMethod,
+		Scope:        p.Scope,
+		Type:         p.Type,
+		Assurance:    p.Assurance,
+		Remember:     p.Remember,
+	}
+	if p.ID == "" || p.Name == "" {
+		return c, fmt.Errorf("client_id and client_name are required")
+	}
+	if !slices.Contains(AuthMethods, p.AuthMethod) {
+		return c, fmt.Errorf("token_endpoint_auth_method: use one of %s", strings.Join(AuthMethods, ", "))
+	}
+	for _, uri := range p.RedirectURIs {
+		uri = strings.ReplaceAll(uri, "{client}", s.Origin("client"))
+		if err := CheckRedirect(uri); err != nil {
+			return c, fmt.Errorf("redirect_uris: %w", err)
+		}
+		c.RedirectURIs = append(c.RedirectURIs, uri)
+	}
+	for _, name := range p.Resources {
+		switch name {
+		case "mcp":
+			c.Resources = append(c.Resources, s.MCPResource())
+		case "api":
+			c.Resources = append(c.Resources, s.APIResource())
+		default:
+			return c, fmt.Errorf("resources: %q is neither mcp nor api", name)
+		}
+	}
+	if slices.Contains(p.GrantTypes, "authorization_code") {
+		if len(c.Resources) == 0 || len(c.RedirectURIs) == 0 || c.Type != TypeMCP && c.Type != TypeWeb || c.Assurance < AssuranceNone || c.Assurance > AssuranceKey {
+			return c, fmt.Errorf("authorization_code needs redirect_uris, resources, client_type and client_assurance_level")
+		}
+	}
+	if p.AuthMethod != AuthNone {
+		secret, err := config.ReadSecret("SECRETS_DIR", filepath.Join(secretsDir, p.SecretFile))
+		if err != nil {
+			return c, err
+		}
+		c.SecretHash = store.HashOf(string(secret))
+	} else if slices.Contains(p.GrantTypes, oauth.GrantTokenExchange) {
+		return c, fmt.Errorf("token exchange needs a client that authenticates")
+	}
+	return c, nil
+}

@@ -1,0 +1,62 @@
+package authserver
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/mail"
+	"net/url"
+
+	"demo.example/services/internal/site"
+)
+
+// Config is everything that the environment sets.
+type Config struct {
+	site.Site
+
+	ListenAddr     string     `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8081"`
+	LogLevel       slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	DatabaseFile   string     `env:"DATABASE_FILE" envDefault:"authserver.db"` // created when missing
+	SecretsDir     string     `env:"SECRETS_DIR" envDefault:"/run/secrets"`    // key-encryption-key and client-*
+	SMTPAddr       string     `env:"SMTP_ADDR" envDefault:"127.0.0.1:1025"`
+	MailFrom       string     `env:"MAIL_FROM" envDefault:"login@demo.example"`
+	CAFile         string     `env:"CA_FILE"`          // trusted, beside the system's, when a client document is fetched
+	ClientHostAddr string     `env:"CLIENT_HOST_ADDR"` // where the demo client's host is reached; empty means not at all
+	UsersFile      string     `env:"USERS_FILE"`       // who may sign in; empty means the demo's people
+	ClientsFile    string     `env:"CLIENTS_FILE"`     // reviewed clients; empty means the demo's own
+	AllowedOrigins []string   `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`
+
+	// An hour's passcodes: for an address, from an IP address, in all.
+	PasscodesPerAddress int `env:"PASSCODES_PER_ADDRESS" envDefault:"60"`
+	PasscodesPerIP      int `env:"PASSCODES_PER_IP" envDefault:"300"`
+	PasscodesTotal      int `env:"PASSCODES_TOTAL" envDefault:"3000"`
+}
+
+// Validate reports the first variable that cannot be used.
+func (c Config) Validate() error {
+	if err := c.Site.Validate(); err != nil {
+		return err
+	}
+	for _, a := range []struct{ name, value string }{{"LISTEN_ADDR", c.ListenAddr}, {"SMTP_ADDR", c.SMTPAddr}, {"CLIENT_HOST_ADDR", c.ClientHostAddr}} {
+		if _, _, err := net.SplitHostPort(a.value); err != nil && (a.value != "" || a.name != "CLIENT_HOST_ADDR") {
+			return fmt.Errorf("%s: %q is not host:port", a.name, a.value)
+		}
+	}
+	if a, err := mail.ParseAddress(c.MailFrom); err != nil || a.Address != c.MailFrom {
+		return fmt.Errorf("MAIL_FROM: %q is not an email address", c.MailFrom)
+	}
+	for _, o := range c.AllowedOrigins {
+		if u, err := url.Parse(o); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != o {
+			return fmt.Errorf("ALLOWED_ORIGINS: %q is not an origin such as https://client.example", o)
+		}
+	}
+	for _, l := range []struct {
+		name  string
+		value int
+	}{{"PASSCODES_PER_ADDRESS", c.PasscodesPerAddress}, {"PASSCODES_PER_IP", c.PasscodesPerIP}, {"PASSCODES_TOTAL", c.PasscodesTotal}} {
+		if l.value < 1 {
+			return fmt.Errorf("%s: %d is not a positive number", l.name, l.value)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package grants
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"demo.example/services/authserver/store"
+	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/token"
+)
+
+// ExchangeRule allows one client to trade tokens of one audience for tokens of
+// another.
+type ExchangeRule struct {
+	Client   string
+	From, To string   // audiences
+	Scopes   []string // at most
+}
+
+// ExchangePolicy is the whole of who may exchange what. Everything else is
+// refused.
+func (s *Service) ExchangePolicy() []ExchangeRule {
+	return []ExchangeRule{
+		{Client: "stocksmcp", From: s.Site.MCPResource(), To: s.Site.APIResource(), Scopes: []string{oauth.ScopeStocksRead}},
+	}
+}
+
+// ExchangeRequest is a token exchange (RFC 8693 §2.1).
+type ExchangeRequest struct {
+	SubjectToken       string
+	SubjectTokenType   string
+	RequestedTokenType string   // empty means an access token
+	Targets            []string // resource and audience
+	Scope              string
+	HasActorToken      bool
+}
+
+// Exchange trades the JWT that a resource server was called with for one for
+// the next hop. It is for the same user and client, for no wider scope and no
+// longer time, and names the caller as the actor.
+func (s *Service) Exchange(ctx context.Context, caller store.Client, req ExchangeRequest) (Tokens, error) {
+	rule, err := s.exchangeRule(caller, req)
+	if err != nil {
+		return Tokens{}, err
+	}
+	subject, t, err := s.subject(ctx, rule, req.SubjectToken)
+	if errInactive(err) {
+		return Tokens{}, oauth.InvalidRequest("the subject token is not a valid access token for " + rule.From)
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	scope, err := narrow(req.Scope, strings.Join(intersect(strings.Fields(subject.Scope), rule.Scopes), " "))
+	if err != nil {
+		return Tokens{}, err
+	}
+	now := s.Now()
+	claims := s.claims(t)
+	claims.ID = rand.Text()
+	claims.Audience = jwt.ClaimStrings{rule.To}
+	claims.Scope = scope
+	claims.IssuedAt = jwt.NewNumericDate(now)
+	claims.ExpiresAt = jwt.NewNumericDate(earliest(now.Add(ExchangedLifetime), t.ExpiresAt))
+	claims.Actor = &token.Actor{Subject: caller.ID, Actor: subject.Actor} // RFC 8693 §4.1: the newest actor is outermost
+	raw, err := s.Keys.Sign(token.Type, claims)
+	if err != nil {
+		return Tokens{}, fmt.Errorf("sign token: %w", err)
+	}
+	issued := req.RequestedTokenType
+	if issued == "" {
+		issued = oauth.TokenTypeAccessToken
+	}
+	return Tokens{
+		AccessToken:     raw,
+		IssuedTokenType: issued,
+		TokenType:       "Bearer",
+		ExpiresIn:       int64(claims.ExpiresAt.Sub(now).Seconds()),
+		Scope:           scope,
+	}, nil
+}
+
+// exchangeRule finds the rule that a request falls under.
+func (s *Service) exchangeRule(caller store.Client, req ExchangeRequest) (ExchangeRule, error) {
+	var targets []string
+	for _, rule := range s.ExchangePolicy() {
+		if rule.Client == caller.ID {
+			targets = append(targets, rule.To)
+		}
+	}
+	accepted := []string{oauth.TokenTypeAccessToken, oauth.TokenTypeJWT}
+	switch {
+	case len(targets) == 0:
+		return ExchangeRule{}, oauth.UnauthorizedClient("this client may not exchange tokens")
+	case req.HasActorToken:
+		return ExchangeRule{}, oauth.InvalidRequest("actor_token is not accepted: the authenticated client is the actor")
+	case !slices.Contains(accepted, req.SubjectTokenType):
+		return ExchangeRule{}, oauth.InvalidRequest("subject_token_type must be " + oauth.TokenTypeAccessToken)
+	case req.RequestedTokenType != "" && !slices.Contains(accepted, req.RequestedTokenType):
+		return ExchangeRule{}, oauth.InvalidRequest("requested_token_type must be " + oauth.TokenTypeAccessToken)
+	case len(req.Targets) != 1:
+		return ExchangeRule{}, oauth.InvalidTarget("name one resource: " + strings.Join(targets, " or "))
+	}
+	to := s.Site.CanonicalResource(req.Targets[0])
+	for _, rule := range s.ExchangePolicy() {
+		if rule.Client == caller.ID && rule.To == to {
+			return rule, nil
+		}
+	}
+	return ExchangeRule{}, oauth.InvalidTarget("this client may ask for " + strings.Join(targets, " or "))
+}
+
+// subject checks the token to exchange: signed here, an access token, for the
+// audience that the rule starts from, and of a grant that still stands.
+// ErrNotFound says that it is not good.
+func (s *Service) subject(ctx context.Context, rule ExchangeRule, raw string) (token.Claims, store.LiveToken, error) {
+	var claims token.Claims
+	parser := jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
+		jwt.WithIssuer(s.Site.Issuer()), jwt.WithAudience(rule.From),
+		jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithTimeFunc(s.Now),
+	)
+	_, err := parser.ParseWithClaims(raw, &claims, func(t *jwt.Token) (any, error) {
+		if t.Header["typ"] != token.Type {
+			return nil, errors.New("not an access token")
+		}
+		return s.Keys.Key(t)
+	})
+	if err != nil {
+		return claims, store.LiveToken{}, store.ErrNotFound
+	}
+	t, err := s.Store.TokenByID(ctx, claims.ID)
+	if t, err = s.live(ctx, t, err); err != nil {
+		return claims, t, fmt.Errorf("find subject token: %w", err)
+	}
+	return claims, t, nil
+}

@@ -1,0 +1,224 @@
+// Package grants is the authorization server without HTTP: each grant type is
+// a use case in a file of its own. Start with authorize.go (may this request
+// be put to the user?), then code.go (the code becomes tokens), introspect.go
+// (what is behind a token?) and exchange.go (a token for the next hop).
+//
+// Errors that the client may see are *oauth.Error; every other error is an
+// outage.
+package grants
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2"
+
+	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/keys"
+	"demo.example/services/authserver/store"
+	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/site"
+)
+
+// How long things live.
+const (
+	RequestLifetime   = 15 * time.Minute // from the first redirect to consent
+	CodeLifetime      = time.Minute
+	AccessLifetime    = 15 * time.Minute
+	ExchangedLifetime = 5 * time.Minute // at most: never longer than the token that was exchanged
+	RefreshIdle       = 7 * 24 * time.Hour
+	GrantLifetime     = 30 * 24 * time.Hour // absolute: refreshing does not extend it
+)
+
+// grantStore is what the use cases need of the store.
+type grantStore interface {
+	AddRequest(ctx context.Context, r store.Request) error
+	TakeRequest(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
+
+	AddConsent(ctx context.Context, c store.Consent) error
+	HasConsent(ctx context.Context, c store.Consent) (bool, error)
+
+	AddGrant(ctx context.Context, g store.Grant, c store.Code) error
+	Code(ctx context.Context, hash store.Hash) (store.Code, store.Grant, error)
+	TakeCode(ctx context.Context, hash store.Hash) error
+
+	AddTokens(ctx context.Context, tokens ...store.Token) error
+	Token(ctx context.Context, hash store.Hash) (store.LiveToken, error)
+	TokenByID(ctx context.Context, id string) (store.LiveToken, error)
+	TakeRefreshToken(ctx context.Context, hash store.Hash) error
+	RevokeToken(ctx context.Context, hash store.Hash) error
+	RevokeGrant(ctx context.Context, id string) error
+
+	User(ctx context.Context, id string) (store.User, error)
+}
+
+// Service performs the grants.
+type Service struct {
+	Site    site.Site
+	Store   grantStore
+	Clients *clients.Registry
+	Keys    *keys.Ring
+	Log     *slog.Logger
+	Now     func() time.Time
+
+	// jwts keeps the JWT behind each opaque token, so that it is signed once.
+	// Whether the token still is good is asked of the store every time.
+	jwts *lru.Cache[string, string]
+}
+
+// jwtCache is how many signed JWTs are kept: about 1 kB each.
+const jwtCache = 20_000
+
+// New completes a service whose exported fields are set.
+func New(s Service) *Service {
+	cache, err := lru.New[string, string](jwtCache)
+	if err != nil {
+		panic(err) // only for a size below one
+	}
+	s.jwts = cache
+	return &s
+}
+
+// Tokens is a successful token answer (RFC 6749 §5.1).
+type Tokens struct {
+	AccessToken     string `json:"access_token"`
+	IssuedTokenType string `json:"issued_token_type,omitempty"` // token exchange only (RFC 8693 §2.2.1)
+	TokenType       string `json:"token_type"`
+	ExpiresIn       int64  `json:"expires_in"` // seconds
+	RefreshToken    string `json:"refresh_token,omitempty"`
+	IDToken         string `json:"id_token,omitempty"`
+	Scope           string `json:"scope"`
+}
+
+// newSecret returns 256 random bits, as the codes and tokens are.
+func newSecret() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// scopesOf lists what can be asked for at a resource. openid, email and
+// offline_access are between the client and this server and never reach a
+// resource.
+func (s *Service) scopesOf(resource string) []string {
+	switch resource {
+	case s.Site.MCPResource(), s.Site.APIResource():
+		return []string{oauth.ScopeStocksRead}
+	}
+	return nil
+}
+
+// identityScopes concern this server alone.
+var identityScopes = []string{oauth.ScopeOpenID, oauth.ScopeEmail, oauth.ScopeOfflineAccess}
+
+// Scopes lists every scope that can be asked for, for the metadata.
+func (s *Service) Scopes() []string {
+	return append(slices.Clone(s.scopesOf(s.Site.MCPResource())), identityScopes...)
+}
+
+// resourceScope is the part of a scope that the token's audience sees.
+func (s *Service) resourceScope(scope, resource string) string {
+	return strings.Join(intersect(strings.Fields(scope), s.scopesOf(resource)), " ")
+}
+
+func intersect(a, b []string) []string {
+	out := []string{}
+	for _, v := range a {
+		if slices.Contains(b, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// narrow returns the requested scope, or the granted one when none is
+// requested. Asking for more than was granted is an error (RFC 6749 §6).
+func narrow(requested, granted string) (string, error) {
+	if requested == "" {
+		return granted, nil
+	}
+	for _, v := range strings.Fields(requested) {
+		if !oauth.HasScope(granted, v) {
+			return "", oauth.InvalidScope("the scope is wider than what was granted; ask the user again with a new authorization request")
+		}
+	}
+	return requested, nil
+}
+
+// issue stores and returns an access token for a grant, and a refresh token
+// where the client registered for one.
+func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scope, grantScope string) (Tokens, error) {
+	now := s.Now()
+	access := newSecret()
+	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
+	out := Tokens{
+		AccessToken: access,
+		TokenType:   "Bearer",
+		ExpiresIn:   int64(expires.Sub(now).Seconds()),
+		Scope:       scope,
+	}
+	tokens := []store.Token{{
+		Hash: store.HashOf(access), ID: rand.Text(), Kind: store.AccessToken,
+		GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: expires,
+	}}
+	if clients.AllowsGrant(c, "refresh_token") {
+		out.RefreshToken = newSecret()
+		tokens = append(tokens, store.Token{
+			Hash: store.HashOf(out.RefreshToken), ID: rand.Text(), Kind: store.RefreshToken,
+			GrantID: g.ID, Scope: grantScope, IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
+		})
+	}
+	err := s.Store.AddTokens(ctx, tokens...)
+	if errors.Is(err, store.ErrNotFound) {
+		return Tokens{}, oauth.InvalidGrant("the grant was revoked; start a new authorization request")
+	}
+	if err != nil {
+		return Tokens{}, fmt.Errorf("store tokens: %w", err)
+	}
+	return out, nil
+}
+
+// live returns the token behind an opaque secret with its client, or
+// ErrNotFound when it is not good for anything any more, for whatever reason.
+func (s *Service) live(ctx context.Context, t store.LiveToken, err error) (store.LiveToken, error) {
+	if err != nil {
+		return t, err
+	}
+	now := s.Now()
+	if t.Used || t.Revoked || !now.Before(t.ExpiresAt) {
+		return t, store.ErrNotFound
+	}
+	return s.liveGrant(ctx, t)
+}
+
+// liveGrant checks what a token hangs on: the grant, the user, the client.
+func (s *Service) liveGrant(ctx context.Context, t store.LiveToken) (store.LiveToken, error) {
+	if t.Grant.Revoked || !s.Now().Before(t.Grant.ExpiresAt) || t.User.Status != store.UserApproved {
+		return t, store.ErrNotFound
+	}
+	if t.Client.ID == "" { // a reviewed client is not in the store
+		c, err := s.Clients.Find(ctx, t.Grant.ClientID)
+		if errors.Is(err, clients.ErrUnknown) {
+			return t, store.ErrNotFound
+		}
+		if err != nil {
+			return t, err
+		}
+		t.Client = c
+	}
+	return t, nil
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

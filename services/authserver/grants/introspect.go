@@ -1,0 +1,78 @@
+package grants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"demo.example/services/authserver/store"
+	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/token"
+)
+
+// ACR is how strongly users are authenticated here: by a passcode sent to
+// their mailbox. It is a name of this deployment's own and claims no more
+// than that (OWASP ASVS 5.0 V6.3.6).
+const ACR = "urn:demo:acr:email-otp"
+
+// resourceServers says whose tokens each resource server may look behind. The
+// gateway stands before both resources.
+func (s *Service) resourceServers() map[string][]string {
+	return map[string][]string{"gateway": {s.Site.MCPResource(), s.Site.APIResource()}}
+}
+
+// Introspect returns the JWT behind an opaque access token and its claims.
+// ErrNotFound says that the token is not active, or not the caller's to see:
+// the two look alike to everybody (RFC 7662 §2.2 and §4). A caller that is no
+// resource server gets an oauth error.
+func (s *Service) Introspect(ctx context.Context, caller store.Client, secret string) (string, token.Claims, error) {
+	audiences, ok := s.resourceServers()[caller.ID]
+	if !ok {
+		return "", token.Claims{}, oauth.UnauthorizedClient("only resource servers may introspect")
+	}
+	t, err := s.Store.Token(ctx, store.HashOf(secret))
+	if t, err = s.live(ctx, t, err); err != nil {
+		return "", token.Claims{}, fmt.Errorf("find token: %w", err)
+	}
+	if t.Kind != store.AccessToken || !slices.Contains(audiences, t.Grant.Resource) {
+		return "", token.Claims{}, store.ErrNotFound
+	}
+	claims := s.claims(t)
+	if raw, ok := s.jwts.Get(t.ID); ok {
+		return raw, claims, nil
+	}
+	raw, err := s.Keys.Sign(token.Type, claims)
+	if err != nil {
+		return "", token.Claims{}, fmt.Errorf("sign token: %w", err)
+	}
+	s.jwts.Add(t.ID, raw)
+	return raw, claims, nil
+}
+
+// claims are what the audience of a token learns (RFC 9068 §2.2). Region comes
+// from the user; type and assurance from how the client registered.
+func (s *Service) claims(t store.LiveToken) token.Claims {
+	return token.Claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer:    s.Site.Issuer(),
+			Subject:   t.User.ID,
+			Audience:  jwt.ClaimStrings{t.Grant.Resource},
+			ExpiresAt: jwt.NewNumericDate(t.ExpiresAt),
+			IssuedAt:  jwt.NewNumericDate(t.IssuedAt),
+			ID:        t.ID,
+		},
+		ClientID:             t.Client.ID,
+		Scope:                s.resourceScope(t.Scope, t.Grant.Resource),
+		AuthTime:             t.Grant.AuthTime.Unix(),
+		ACR:                  ACR,
+		Region:               t.User.Region,
+		ClientType:           t.Client.Type,
+		ClientAssuranceLevel: t.Client.Assurance,
+	}
+}
+
+// errInactive reports whether an error means "not active" instead of an outage.
+func errInactive(err error) bool { return errors.Is(err, store.ErrNotFound) }

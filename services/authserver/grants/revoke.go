@@ -1,0 +1,29 @@
+package grants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"demo.example/services/authserver/store"
+)
+
+// Revoke ends a token of the client (RFC 7009 §2). A refresh token takes its
+// whole grant along. A token that is unknown, or another client's, is nobody's
+// business: the answer is the same.
+func (s *Service) Revoke(ctx context.Context, c store.Client, secret string) error {
+	hash := store.HashOf(secret)
+	t, err := s.Store.Token(ctx, hash)
+	if errors.Is(err, store.ErrNotFound) || err == nil && t.Grant.ClientID != c.ID {
+		return nil
+	}
+	if err == nil && t.Kind == store.RefreshToken {
+		err = s.Store.RevokeGrant(ctx, t.GrantID)
+	} else if err == nil {
+		err = s.Store.RevokeToken(ctx, hash)
+	}
+	if err != nil {
+		return fmt.Errorf("revoke token: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package authserver
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/login"
+	"demo.example/services/authserver/store"
+	"demo.example/services/internal/httpserver"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed static
+var staticFiles embed.FS
+
+// templates are one set a page, each with the layout around it.
+var templates = parseTemplates("signin", "passcode", "consent", "error", "signout", "home")
+
+func parseTemplates(names ...string) map[string]*template.Template {
+	out := map[string]*template.Template{}
+	for _, name := range names {
+		out[name] = template.Must(template.ParseFS(templateFiles, "templates/layout.html", "templates/client.html", "templates/"+name+".html"))
+	}
+	return out
+}
+
+// static serves the style sheet.
+func static() http.Handler {
+	files, err := fs.Sub(staticFiles, "static")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	server := http.StripPrefix("/static/", http.FileServerFS(files))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		server.ServeHTTP(w, r)
+	})
+}
+
+// clientView is what every page says about the client, so that nobody has to
+// take its word for anything.
+type clientView struct {
+	Name     string // as it calls itself, made harmless
+	Trust    string // how it came to be known, in plain words
+	Verified string // the domain that it controls, if any
+	Goes     string // where the answer is sent
+	Warning  string
+}
+
+func viewOf(c store.Client, redirectURI string) clientView {
+	v := clientView{Name: login.PlainName(c.Name), Goes: destination(redirectURI)}
+	switch c.Registration {
+	case store.RegisteredByReview:
+		v.Trust = "It is known here: the people who run this server registered it."
+	case store.RegisteredByDocument:
+		u, err := url.Parse(c.ID)
+		if err == nil {
+			v.Verified = u.Host
+		}
+		v.Trust = "It is described by a document at " + v.Verified + ", so whoever runs that site vouches for it. Nobody here checked it."
+	default:
+		v.Trust = "It registered itself. Nobody checked who made it, and the name is its own choice."
+	}
+	if clients.IsLoopback(redirectURI) {
+		v.Goes = "a program on the computer that this browser runs on (" + v.Goes + ")"
+		v.Warning = "Any program on this computer can use that name. Go on only if you just started this yourself."
+	}
+	return v
+}
+
+// destination is the part of a redirect URI that says who gets the answer.
+func destination(uri string) string {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil:
+		return ""
+	case u.Host == "":
+		return "the app that opens " + u.Scheme + ": links"
+	}
+	return u.Host
+}
+
+// page shows a page of an authorization request.
+func (s *server) page(c echo.Context, status int, name string, v visit, data map[string]any) error {
+	if data == nil {
+		data = map[string]any{}
+	}
+	data["Visit"] = v
+	data["Client"] = viewOf(v.Client, v.Request.RedirectURI)
+	data["Resource"] = v.Request.Resource
+	data["Inbox"] = s.cfg.Origin("mail")
+	// Browsers hold form-action against the redirects that follow a form, so
+	// the client's own address has to be named.
+	return s.render(c, status, name, formTarget(v.Request.RedirectURI), data)
+}
+
+// plain shows a page that belongs to no authorization request.
+func (s *server) plain(c echo.Context, name string, data map[string]any) error {
+	return s.render(c, http.StatusOK, name, "", data)
+}
+
+// errorPage shows an error to a person.
+func (s *server) errorPage(c echo.Context, e pageError) {
+	retryAfter(c, e.RetryAfter)
+	err := s.render(c, e.Status, "error", "", map[string]any{
+		"Title": e.Title, "Text": e.Text, "RequestID": httpserver.RequestID(c.Request().Context()),
+	})
+	if err != nil {
+		s.log.ErrorContext(c.Request().Context(), "error page", "error", err.Error())
+	}
+}
+
+func (s *server) render(c echo.Context, status int, name, formTarget string, data map[string]any) error {
+	var body bytes.Buffer
+	if err := templates[name].ExecuteTemplate(&body, "layout", data); err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	h.Set("Content-Security-Policy", strings.Join([]string{
+		"default-src 'none'", "style-src 'self'", "form-action 'self'" + formTarget, "frame-ancestors 'none'", "base-uri 'none'",
+	}, "; "))
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	return c.HTMLBlob(status, body.Bytes())
+}
+
+// formTarget is a redirect URI as a source of a content security policy.
+func formTarget(uri string) string {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || strings.ContainsAny(uri, ";, '\""):
+		return ""
+	case u.Scheme == "http" || u.Scheme == "https":
+		return " " + u.Scheme + "://" + u.Host
+	}
+	return " " + u.Scheme + ":"
+}

@@ -1,0 +1,48 @@
+package authserver
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// routes is the whole surface of the authorization server.
+func (s *server) routes() http.Handler {
+	e := echo.New()
+	e.HTTPErrorHandler = s.writeError
+	e.IPExtractor = echo.ExtractIPFromXFFHeader() // behind the gateway, which sets the header anew
+	e.Use(limitBody)
+	e.GET("/healthz", s.healthz)
+
+	// What a client reads before anything else.
+	e.Match(getOptions, "/.well-known/oauth-authorization-server", s.metadata, s.anyOrigin)
+	e.Match(getOptions, "/.well-known/openid-configuration", s.metadata, s.anyOrigin)
+	e.Match(getOptions, "/jwks", s.jwks, s.anyOrigin)
+
+	// What a client's program calls. Answers are JSON.
+	e.Match(postOptions, "/register", s.register, s.allowedOrigins, noStore)
+	e.Match(postOptions, "/token", s.token(), s.allowedOrigins, noStore, form, s.authenticated)
+	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
+	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
+
+	// What a person sees, in this order. Answers are pages.
+	e.GET("/authorize", s.authorize, noStore)
+	e.POST("/authorize", s.authorize, noStore) // from any site: it changes nothing
+	e.GET("/signin", s.signInPage, noStore)
+	e.POST("/signin", s.signIn, noStore, s.sameOrigin)
+	e.GET("/passcode", s.passcodePage, noStore)
+	e.POST("/passcode", s.passcode, noStore, s.sameOrigin)
+	e.GET("/consent", s.consentPage, noStore)
+	e.POST("/consent", s.consent, noStore, s.sameOrigin)
+	e.GET("/signout", s.signOutPage, noStore)
+	e.POST("/signout", s.signOut, noStore, s.sameOrigin)
+	e.GET("/", s.home)
+
+	e.GET("/static/*", echo.WrapHandler(static()))
+	return e
+}
+
+var (
+	getOptions  = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
+	postOptions = []string{http.MethodPost, http.MethodOptions}
+)

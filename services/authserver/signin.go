@@ -1,0 +1,57 @@
+package authserver
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/login"
+)
+
+// signInPage serves GET /signin. A browser that is signed in already is asked
+// for consent right away.
+func (s *server) signInPage(c echo.Context) error {
+	v, err := s.visit(c)
+	if err != nil {
+		return err
+	}
+	sess, _, ok, err := s.login.Session(c.Request().Context(), cookie(c, sessionCookie))
+	if err != nil {
+		return err
+	}
+	if ok && !s.grants.NeedsSignIn(v.Request, sess.AuthTime) {
+		if err := s.login.Continue(c.Request().Context(), v.Request.ID, sess); err != nil {
+			return err
+		}
+		return s.next(c, "/consent", v.Request.ID)
+	}
+	return s.page(c, http.StatusOK, "signin", v, nil)
+}
+
+// signIn serves POST /signin: it mails a passcode to an approved user, and
+// goes on to the next page whoever asked.
+func (s *server) signIn(c echo.Context) error {
+	v, err := s.visit(c)
+	if err != nil {
+		return err
+	}
+	err = s.login.Send(c.Request().Context(), v.Request.ID, c.FormValue("email"), c.RealIP(),
+		login.Message{ClientName: v.Client.Name, Site: s.cfg.Issuer()})
+	switch {
+	case errors.Is(err, login.ErrBadAddress):
+		return s.page(c, http.StatusBadRequest, "signin", v, map[string]any{
+			"Problem": "That is not an email address. Check it and try again.", "Email": c.FormValue("email")})
+	case errors.Is(err, login.ErrTooMany):
+		return pageError{Status: http.StatusTooManyRequests, Title: "Too many passcodes", RetryAfter: 10 * time.Minute,
+			Text: "Very many passcodes were asked for from your network. Wait ten minutes, then go back and try again."}
+	case errors.Is(err, login.ErrMailDown):
+		s.log.ErrorContext(c.Request().Context(), "mail server is out of reach", "error", err.Error())
+		return pageError{Status: http.StatusServiceUnavailable, Title: "No mail can be sent right now", RetryAfter: 10 * time.Second,
+			Text: "The mail server cannot be reached, so no passcode was sent. Nothing is lost: go back in a minute and try again."}
+	case err != nil:
+		return err
+	}
+	return s.next(c, "/passcode", v.Request.ID)
+}

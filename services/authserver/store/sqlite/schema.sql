@@ -1,0 +1,107 @@
+-- Times are milliseconds since 1970. Hashes are SHA-256.
+
+CREATE TABLE IF NOT EXISTS users (
+    id     TEXT PRIMARY KEY,
+    email  TEXT NOT NULL UNIQUE,
+    region TEXT NOT NULL,
+    role   TEXT NOT NULL,
+    status TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS clients (
+    id           TEXT PRIMARY KEY,
+    registration TEXT NOT NULL,
+    secret_hash  BLOB NOT NULL,
+    metadata     TEXT NOT NULL, -- JSON
+    created_at   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS requests (
+    id         TEXT PRIMARY KEY,
+    browser    BLOB NOT NULL,
+    data       TEXT NOT NULL, -- JSON
+    user_id    TEXT NOT NULL DEFAULT '',
+    auth_time  INTEGER NOT NULL DEFAULT 0,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS requests_expiry ON requests (expires_at);
+
+CREATE TABLE IF NOT EXISTS passcodes (
+    request_id TEXT PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
+    user_id    TEXT NOT NULL,
+    email      TEXT NOT NULL,
+    mac        BLOB NOT NULL,
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    expires_at INTEGER NOT NULL
+) STRICT;
+
+-- One row a passcode asked for: what the rate limits count.
+CREATE TABLE IF NOT EXISTS passcode_log (
+    email   TEXT NOT NULL,
+    ip      TEXT NOT NULL,
+    sent_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS passcode_log_time ON passcode_log (sent_at);
+
+CREATE TABLE IF NOT EXISTS sessions (
+    id         BLOB PRIMARY KEY,
+    user_id    TEXT NOT NULL REFERENCES users (id),
+    auth_time  INTEGER NOT NULL,
+    last_seen  INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS consents (
+    user_id      TEXT NOT NULL REFERENCES users (id),
+    client_id    TEXT NOT NULL,
+    redirect_uri TEXT NOT NULL,
+    resource     TEXT NOT NULL,
+    scope        TEXT NOT NULL,
+    given_at     INTEGER NOT NULL,
+    PRIMARY KEY (user_id, client_id, redirect_uri, resource, scope)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS grants (
+    id         TEXT PRIMARY KEY,
+    user_id    TEXT NOT NULL REFERENCES users (id),
+    client_id  TEXT NOT NULL,
+    resource   TEXT NOT NULL,
+    scope      TEXT NOT NULL,
+    nonce      TEXT NOT NULL,
+    auth_time  INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS grants_expiry ON grants (expires_at);
+
+CREATE TABLE IF NOT EXISTS codes (
+    hash         BLOB PRIMARY KEY,
+    grant_id     TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+    client_id    TEXT NOT NULL,
+    redirect_uri TEXT NOT NULL,
+    challenge    TEXT NOT NULL,
+    expires_at   INTEGER NOT NULL,
+    used         INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS codes_grant ON codes (grant_id);
+
+CREATE TABLE IF NOT EXISTS tokens (
+    hash       BLOB PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
+    kind       TEXT NOT NULL,
+    grant_id   TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+    scope      TEXT NOT NULL,
+    issued_at  INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used       INTEGER NOT NULL DEFAULT 0,
+    revoked    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS tokens_grant ON tokens (grant_id);
+CREATE INDEX IF NOT EXISTS tokens_expiry ON tokens (expires_at);
+
+CREATE TABLE IF NOT EXISTS keys (
+    id         TEXT PRIMARY KEY,
+    private    BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;

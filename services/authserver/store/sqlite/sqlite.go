@@ -1,0 +1,129 @@
+// Package sqlite keeps the authorization server's state in one SQLite file.
+//
+// Every write is committed before it is answered: a process that is killed
+// loses nothing that a client was told. (The write-ahead log is synced at
+// checkpoints only, so a power cut may lose the last moments; set
+// synchronous=FULL where that matters.)
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"demo.example/services/authserver/store"
+)
+
+//go:embed schema.sql
+var schema string
+
+// DB implements every store of the authorization server.
+type DB struct {
+	write *sql.DB // one connection: SQLite has one writer, so they queue here instead of failing
+	read  *sql.DB
+}
+
+// Open opens or creates the database file. The caller closes it.
+func Open(ctx context.Context, file string) (*DB, error) {
+	open := func(conns int, more ...string) (*sql.DB, error) {
+		q := url.Values{"_pragma": append([]string{
+			"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(NORMAL)",
+		}, more...), "_txlock": {"immediate"}}
+		db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(file), RawQuery: q.Encode()}).String())
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+		return db, nil
+	}
+	write, err := open(1)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", file, err)
+	}
+	if _, err := write.ExecContext(ctx, schema); err != nil {
+		write.Close()
+		return nil, fmt.Errorf("open %s: %w", file, err)
+	}
+	read, err := open(4, "query_only(1)")
+	if err != nil {
+		write.Close()
+		return nil, fmt.Errorf("open %s: %w", file, err)
+	}
+	return &DB{write: write, read: read}, nil
+}
+
+// Close closes the database.
+func (db *DB) Close() error { return errors.Join(db.read.Close(), db.write.Close()) }
+
+// Ping reports whether the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	return db.read.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+}
+
+// Expire removes what can never be used again. Grants go with all that hangs
+// on them; a used code or a rotated token stays until its grant has expired,
+// so that presenting it again is still noticed.
+func (db *DB) Expire(ctx context.Context, now time.Time) error {
+	for _, q := range []string{
+		"DELETE FROM requests WHERE expires_at <= ?",
+		"DELETE FROM sessions WHERE expires_at <= ?",
+		"DELETE FROM tokens WHERE kind = 'access' AND expires_at <= ?",
+		"DELETE FROM grants WHERE expires_at <= ?",
+	} {
+		if _, err := db.write.ExecContext(ctx, q, now.UnixMilli()); err != nil {
+			return fmt.Errorf("expire: %w", err)
+		}
+	}
+	_, err := db.write.ExecContext(ctx, "DELETE FROM passcode_log WHERE sent_at <= ?", now.Add(-time.Hour).UnixMilli())
+	if err != nil {
+		return fmt.Errorf("expire: %w", err)
+	}
+	return nil
+}
+
+// exec runs a statement that must change exactly one row.
+func (db *DB) exec(ctx context.Context, query string, args ...any) error {
+	res, err := db.write.ExecContext(ctx, query, args...)
+	if err != nil {
+		return translate(err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, store.ErrNotFound)
+	}
+	return nil
+}
+
+// translate maps the driver's errors to the ones callers tell apart.
+func translate(err error) error {
+	var e *sqlite.Error
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return store.ErrNotFound
+	case errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE):
+		return store.ErrExists
+	}
+	return err
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,68 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"demo.example/services/authserver/store"
+)
+
+const userColumns = "users.id, users.email, users.region, users.role, users.status"
+
+func userFields(u *store.User) []any {
+	return []any{&u.ID, &u.Email, &u.Region, &u.Role, &u.Status}
+}
+
+// AddUser stores a new user, or returns ErrExists for a known address.
+func (db *DB) AddUser(ctx context.Context, u store.User) error {
+	return db.exec(ctx, "INSERT INTO users (id, email, region, role, status) VALUES (?, ?, ?, ?, ?)",
+		u.ID, u.Email, u.Region, u.Role, u.Status)
+}
+
+// User returns the user with an id.
+func (db *DB) User(ctx context.Context, id string) (store.User, error) {
+	var u store.User
+	err := db.read.QueryRowContext(ctx, "SELECT "+userColumns+" FROM users WHERE id = ?", id).Scan(userFields(&u)...)
+	return u, translate(err)
+}
+
+// UserByEmail returns the user with a canonical address.
+func (db *DB) UserByEmail(ctx context.Context, email string) (store.User, error) {
+	var u store.User
+	err := db.read.QueryRowContext(ctx, "SELECT "+userColumns+" FROM users WHERE email = ?", email).Scan(userFields(&u)...)
+	return u, translate(err)
+}
+
+// SetUserStatus approves or suspends a user.
+func (db *DB) SetUserStatus(ctx context.Context, id, status string) error {
+	return db.exec(ctx, "UPDATE users SET status = ? WHERE id = ?", status, id)
+}
+
+// AddSession stores a session.
+func (db *DB) AddSession(ctx context.Context, s store.Session) error {
+	return db.exec(ctx, "INSERT INTO sessions (id, user_id, auth_time, last_seen, expires_at) VALUES (?, ?, ?, ?, ?)",
+		s.ID[:], s.UserID, millis(s.AuthTime), millis(s.LastSeen), millis(s.ExpiresAt))
+}
+
+// Session returns a session and its user.
+func (db *DB) Session(ctx context.Context, id store.Hash) (store.Session, store.User, error) {
+	s, u := store.Session{ID: id}, store.User{}
+	var auth, seen, expires int64
+	err := db.read.QueryRowContext(ctx,
+		"SELECT user_id, auth_time, last_seen, expires_at, "+userColumns+
+			" FROM sessions JOIN users ON users.id = user_id WHERE sessions.id = ?", id[:]).
+		Scan(append([]any{&s.UserID, &auth, &seen, &expires}, userFields(&u)...)...)
+	s.AuthTime, s.LastSeen, s.ExpiresAt = fromMillis(auth), fromMillis(seen), fromMillis(expires)
+	return s, u, translate(err)
+}
+
+// TouchSession notes that a session was used.
+func (db *DB) TouchSession(ctx context.Context, id store.Hash, now time.Time) error {
+	return db.exec(ctx, "UPDATE sessions SET last_seen = ? WHERE id = ?", millis(now), id[:])
+}
+
+// DeleteSession signs a browser out. A session that is gone already is fine.
+func (db *DB) DeleteSession(ctx context.Context, id store.Hash) error {
+	_, err := db.write.ExecContext(ctx, "DELETE FROM sessions WHERE id = ?", id[:])
+	return err
+}

@@ -1,0 +1,177 @@
+// Package store defines what the authorization server remembers. The records
+// are plain values: a store hands out copies and keeps its own.
+//
+// Nothing that a client could present is stored as it is: codes, tokens,
+// session and browser cookies are kept as their SHA-256, so that a copy of
+// the database lets nobody in.
+//
+// The interfaces over these records are declared by the packages that use
+// them (grants, clients, login, keys). Package sqlite implements them all;
+// package storetest is the suite that every implementation passes.
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"time"
+)
+
+// Errors that callers tell apart. Anything else is an outage of the store.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("exists already")
+)
+
+// Hash is what is stored of a secret of at least 128 random bits. Such a
+// secret cannot be guessed, so it needs no salt and no slow hash.
+type Hash [sha256.Size]byte
+
+// HashOf returns the hash under which a secret is stored.
+func HashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
+
+// User statuses.
+const (
+	UserApproved  = "approved"
+	UserPending   = "pending"
+	UserSuspended = "suspended"
+)
+
+// User is a person who may sign in once an administrator approved them.
+type User struct {
+	ID     string // the subject of tokens; never the address, which may change hands
+	Email  string // canonical: trimmed, lower case
+	Region string // which stocks exist for this user
+	Role   string // "user" or "admin"
+	Status string
+}
+
+// Client is a registered OAuth client. Its trust (Type, Assurance) is earned
+// by how it registered; nothing in its own metadata reaches those fields.
+type Client struct {
+	ID           string
+	Registration string // one of the Registered constants
+	Name         string
+	URI          string
+	RedirectURIs []string
+	GrantTypes   []string
+	AuthMethod   string // token_endpoint_auth_method
+	SecretHash   Hash   `json:"-"` // zero for a client without a secret
+	Scope        string // what it may ask for, space separated
+	Resources    []string
+	Type         string // client_type of its tokens
+	Assurance    int    // client_assurance_level of its tokens
+	Remember     bool   // consent given once is enough (reviewed clients only)
+	CreatedAt    time.Time
+}
+
+// How a client came to be known.
+const (
+	RegisteredDynamically = "dcr"    // RFC 7591
+	RegisteredByDocument  = "cimd"   // client ID metadata document
+	RegisteredByReview    = "preset" // the reviewed file of this deployment
+)
+
+// Request is an authorization request on its way through the pages. It
+// belongs to the browser that began it.
+type Request struct {
+	ID           string
+	Browser      Hash `json:"-"` // of the cookie of the browser that began it
+	ClientID     string
+	RedirectURI  string
+	State        string
+	Scope        string
+	Resource     string
+	Challenge    string // PKCE S256
+	Nonce        string
+	ForceLogin   bool
+	ForceConsent bool
+	MaxAge       time.Duration // negative when not asked for
+	UserID       string        // empty until signed in
+	AuthTime     time.Time
+	ExpiresAt    time.Time
+}
+
+// Passcode is a one-time passcode that was mailed for one request.
+type Passcode struct {
+	RequestID string
+	UserID    string // empty when nobody by that address may sign in: then no code is right
+	Email     string
+	MAC       Hash // keyed, since eight digits can be tried out
+	Attempts  int
+	ExpiresAt time.Time
+}
+
+// Session is a browser that is signed in.
+type Session struct {
+	ID        Hash
+	UserID    string
+	AuthTime  time.Time
+	LastSeen  time.Time
+	ExpiresAt time.Time // absolute
+}
+
+// Consent is what a user allowed a client, for as long as they let it.
+type Consent struct {
+	UserID, ClientID, RedirectURI, Resource, Scope string
+	GivenAt                                        time.Time
+}
+
+// Grant is one approval and the family of all tokens that came of it.
+// Revoking it ends them all.
+type Grant struct {
+	ID        string
+	UserID    string
+	ClientID  string
+	Resource  string
+	Scope     string
+	Nonce     string
+	AuthTime  time.Time
+	CreatedAt time.Time
+	ExpiresAt time.Time // absolute, refreshing does not move it
+	Revoked   bool
+}
+
+// Code is an authorization code.
+type Code struct {
+	Hash        Hash
+	GrantID     string
+	ClientID    string
+	RedirectURI string
+	Challenge   string
+	ExpiresAt   time.Time
+	Used        bool
+}
+
+// Token kinds.
+const (
+	AccessToken  = "access"
+	RefreshToken = "refresh"
+)
+
+// Token is an opaque token.
+type Token struct {
+	Hash      Hash
+	ID        string // the jti of the JWT behind an access token
+	Kind      string
+	GrantID   string
+	Scope     string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+	Used      bool // a refresh token that was rotated
+	Revoked   bool
+}
+
+// LiveToken is a token with all that decides whether it is good.
+type LiveToken struct {
+	Token
+	Grant  Grant
+	User   User
+	Client Client
+}
+
+// Key is a signing key. Private is sealed with the key-encryption key.
+type Key struct {
+	ID        string
+	Private   []byte
+	CreatedAt time.Time
+}

@@ -1,0 +1,68 @@
+// Package service is what the main functions have in common: signals, exit
+// code and the health check that a container image without a shell needs.
+package service
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Main runs a service until it fails or the process is told to stop, and
+// exits. `<program> healthcheck` instead asks the running service whether it
+// is healthy.
+func Main(run func(ctx context.Context, environ []string, stderr io.Writer) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
+		run = healthcheck
+	}
+	if err := run(ctx, os.Environ(), os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// healthcheck asks /healthz of the service that environ describes.
+func healthcheck(ctx context.Context, environ []string, _ io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var addr string
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if name == "HEALTH_LISTEN_ADDR" || name == "LISTEN_ADDR" && addr == "" {
+			addr = value
+		}
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("healthcheck: LISTEN_ADDR: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("127.0.0.1", port)+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("healthcheck: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("healthcheck: %s", resp.Status)
+	}
+	return nil
+}
+
+// Logger returns a structured logger for one service: JSON, a line a record.
+func Logger(w io.Writer, service string, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("service", service)
+}
