@@ -119,7 +119,7 @@ func (m *SMTP) deliver(ctx context.Context, msg Message) {
 }
 
 func (m *SMTP) send(ctx context.Context, msg Message) error {
-	letter := mail.NewMsg()
+	letter := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	if err := letter.From(m.from); err != nil {
 		return err
 	}

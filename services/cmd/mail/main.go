@@ -1,0 +1,9 @@
+// Command mail runs the development mail server.
+package main
+
+import (
+	"demo.example/services/internal/service"
+	"demo.example/services/mail"
+)
+
+func main() { service.Main(mail.Run) }

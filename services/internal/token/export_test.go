@@ -1,0 +1,4 @@
+package token
+
+// NewVerifierAt is NewVerifier with a clock.
+var NewVerifierAt = newVerifier

@@ -1,0 +1,42 @@
+package stocksapi
+
+import (
+	"context"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	decimal = regexp.MustCompile(`^[0-9]+(\.[0-9]{2})?$`)
+	signed  = regexp.MustCompile(`^[+-][0-9]+\.[0-9]{2}$`)
+)
+
+func TestRunNamesTheVariable(t *testing.T) {
+	tests := map[string]string{ // bad setting to the variable that the error names
+		"DOMAIN=Demo":                              "DOMAIN",
+		"HTTPS_PORT=none":                          "HTTPS_PORT",
+		"HTTPS_PORT=0":                             "HTTPS_PORT",
+		"LISTEN_ADDR=nowhere":                      "LISTEN_ADDR",
+		"LISTEN_ADDR=127.0.0.1:99999":              "LISTEN_ADDR",
+		"AUTHSERVER_URL=authserver:8081":           "AUTHSERVER_URL",
+		"AUTHSERVER_URL=::":                        "AUTHSERVER_URL",
+		"AUTHSERVER_URL=http://user:pw@127.0.0.1/": "AUTHSERVER_URL",
+		"LOG_LEVEL=loud":                           "LOG_LEVEL",
+	}
+	for setting, variable := range tests {
+		err := Run(t.Context(), []string{setting}, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), variable+":") {
+			t.Errorf("%s: got %v, want an error that names %s", setting, err, variable)
+		}
+	}
+}
+
+func TestRunStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Run(ctx, []string{"LISTEN_ADDR=127.0.0.1:0"}, io.Discard); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,64 @@
+// Package stocksapi is the API that the chain protects: stock prices, of
+// which every user sees those of their own region.
+//
+// Start at routes.go, then policy.go: the token says who asks, the policy
+// decides, and nothing in the request can change that.
+package stocksapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"demo.example/services/internal/config"
+	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/service"
+	"demo.example/services/internal/site"
+	"demo.example/services/internal/token"
+)
+
+// settings is what the service is configured with.
+type settings struct {
+	site.Site
+	ListenAddr    string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8083"`
+	AuthserverURL url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys
+	LogLevel      slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+}
+
+// Validate reports the first setting that cannot be used.
+func (s settings) Validate() error {
+	if err := s.Site.Validate(); err != nil {
+		return err
+	}
+	if u := s.AuthserverURL; u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("AUTHSERVER_URL: is not a URL such as http://127.0.0.1:8081")
+	}
+	return nil
+}
+
+// Run serves the API until ctx ends.
+func Run(ctx context.Context, environ []string, stderr io.Writer) error {
+	cfg, err := config.Parse[settings](environ)
+	if err != nil {
+		return err
+	}
+	log := service.Logger(stderr, "stocksapi", cfg.LogLevel)
+	stocks, err := loadCatalog()
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{}} // no proxy between services, whatever the environment says
+	jwks := cfg.AuthserverURL.JoinPath("jwks").String()
+	verifier := token.NewVerifier(cfg.Issuer(), cfg.APIResource(), jwks, client)
+	// Only the gateway and the MCP server reach this service, so the request
+	// id that they send is theirs.
+	handler := httpserver.Wrap(routes(cfg.Site, verifier, stocks, log), log, true)
+	if err := httpserver.Serve(ctx, httpserver.New(handler, log), cfg.ListenAddr, log); err != nil {
+		return fmt.Errorf("stocksapi: %w", err)
+	}
+	return nil
+}

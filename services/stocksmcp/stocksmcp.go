@@ -1,0 +1,102 @@
+// Package stocksmcp is the MCP server: one tool, which asks the stocks API on
+// behalf of the user. It keeps nothing between requests.
+//
+// Start at routes.go, then fetchstockprices.go: the tool trades the token that
+// came with the request for one that is good at the stocks API (exchange.go)
+// and calls it (stocksclient.go).
+package stocksmcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"time"
+
+	"demo.example/services/internal/config"
+	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/service"
+	"demo.example/services/internal/site"
+	"demo.example/services/internal/token"
+)
+
+// settings is what the service is configured with.
+type settings struct {
+	site.Site
+	ListenAddr       string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8082"`
+	AuthserverURL    url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys and token exchange
+	StocksapiURL     url.URL    `env:"STOCKSAPI_URL" envDefault:"http://127.0.0.1:8083"`
+	ClientID         string     `env:"CLIENT_ID,notEmpty" envDefault:"stocksmcp"` // as which it exchanges tokens
+	ClientSecretFile string     `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksmcp"`
+	LogLevel         slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+}
+
+// Validate reports the first setting that cannot be used.
+func (s settings) Validate() error {
+	return errors.Join(
+		s.Site.Validate(),
+		checkURL("AUTHSERVER_URL", s.AuthserverURL),
+		checkURL("STOCKSAPI_URL", s.StocksapiURL),
+	)
+}
+
+func checkURL(variable string, u url.URL) error {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%s: is not a URL such as http://127.0.0.1:8081", variable)
+	}
+	return nil
+}
+
+// callTimeout bounds each call to another service.
+const callTimeout = 5 * time.Second
+
+// Run serves MCP until ctx ends.
+func Run(ctx context.Context, environ []string, stderr io.Writer) error {
+	cfg, err := config.Parse[settings](environ)
+	if err != nil {
+		return err
+	}
+	secret, err := config.ReadSecret("CLIENT_SECRET_FILE", cfg.ClientSecretFile)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	// The SDK allocates about half a megabyte for each call, all of it short-
+	// lived, and little is kept: collecting less often doubles what it serves.
+	debug.SetGCPercent(400)
+
+	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
+	// Only the gateway reaches this service, so the request id is its own.
+	handler := httpserver.Wrap(newServer(cfg, secret, log), log, true)
+	if err := httpserver.Serve(ctx, httpserver.New(handler, log), cfg.ListenAddr, log); err != nil {
+		return fmt.Errorf("stocksmcp: %w", err)
+	}
+	return nil
+}
+
+// newServer connects the parts.
+func newServer(cfg settings, secret config.Secret, log *slog.Logger) http.Handler {
+	client := &http.Client{
+		// No proxy between services, whatever the environment says.
+		Transport: httpserver.Transport{Base: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}},
+		// A redirect would carry a token to where nobody configured it.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	tool := &fetchStockPrices{
+		Tokens: newExchange(exchangeConfig{
+			URL:      cfg.AuthserverURL.JoinPath("token").String(),
+			ClientID: cfg.ClientID,
+			Secret:   secret,
+			Client:   client,
+			Now:      time.Now,
+		}),
+		Stocks:   &stocksClient{URL: cfg.StocksapiURL.JoinPath("stocks").String(), Client: client},
+		Audience: cfg.APIResource(),
+		Log:      log,
+	}
+	verifier := token.NewVerifier(cfg.Issuer(), cfg.MCPResource(), cfg.AuthserverURL.JoinPath("jwks").String(), client)
+	return routes(cfg.Site, verifier, newMCPServer(tool), log)
+}
