@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+)
+
+// Refusals are remembered too, but apart and briefly: whoever tries random
+// tokens can neither push good ones out nor flood the authorization server
+// with one of them.
+const (
+	refusalTTL  = time.Second
+	maxRefusals = 1024 // tokens
+)
+
+// lookupTimeout bounds one question to the authorization server.
+const lookupTimeout = 3 * time.Second
+
+// tokenCache remembers what stands behind the tokens in use. No answer is
+// used for longer than its time to live after it was asked for, and so no
+// token for longer than that after it was revoked, on every replica.
+type tokenCache struct {
+	active  *lru.Cache[cacheKey, activeToken]
+	refused *lru.Cache[cacheKey, refusedToken]
+	flights singleflight.Group
+	ttl     time.Duration
+	now     func() time.Time
+	lookup  func(ctx context.Context, token, resource string) (phantom, error)
+}
+
+// cacheKey holds a hash, so that the memory of the process has no list of
+// usable tokens.
+type cacheKey struct {
+	token    [sha256.Size]byte
+	resource string
+}
+
+type activeToken struct {
+	phantom
+	until time.Time
+}
+
+type refusedToken struct {
+	refusal
+	until time.Time
+}
+
+// newTokenCache returns a cache of at most size tokens (size > 0). An error
+// of lookup is remembered only when it is a refusal.
+func newTokenCache(size int, ttl time.Duration, now func() time.Time,
+	lookup func(ctx context.Context, token, resource string) (phantom, error),
+) *tokenCache {
+	// New fails for a size below one alone, which the settings rule out.
+	active, _ := lru.New[cacheKey, activeToken](size)
+	refused, _ := lru.New[cacheKey, refusedToken](maxRefusals)
+	return &tokenCache{active: active, refused: refused, ttl: ttl, now: now, lookup: lookup}
+}
+
+// get returns what stands behind token at resource, and whether it was known.
+func (c *tokenCache) get(ctx context.Context, token, resource string) (found phantom, cached bool, err error) {
+	key := cacheKey{sha256.Sum256([]byte(token)), resource}
+	arrived := c.now()
+	if t, ok := c.active.Get(key); ok && arrived.Before(t.until) {
+		return t.phantom, true, nil
+	}
+	if t, ok := c.refused.Get(key); ok && arrived.Before(t.until) {
+		return phantom{}, true, t.refusal
+	}
+	for {
+		// Requests that arrive together ask once. The question outlives a
+		// client that goes away, for the sake of the others.
+		ch := c.flights.DoChan(string(key.token[:])+resource, func() (any, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+			defer cancel()
+			asked := c.now()
+			found, err := c.lookup(ctx, token, resource)
+			c.remember(key, asked, found, err)
+			return activeToken{found, asked.Add(c.ttl)}, err
+		})
+		select {
+		case <-ctx.Done():
+			return phantom{}, false, ctx.Err()
+		case res := <-ch:
+			t, _ := res.Val.(activeToken)
+			if res.Err == nil && arrived.After(t.until) {
+				// We joined a slow question that was asked too long before
+				// this request: since then the token may have been revoked.
+				continue
+			}
+			return t.phantom, false, res.Err
+		}
+	}
+}
+
+// remember keeps the answer to a question that was asked at the given time.
+func (c *tokenCache) remember(key cacheKey, asked time.Time, found phantom, err error) {
+	var refused refusal
+	switch {
+	case err == nil:
+		until := asked.Add(c.ttl)
+		if found.Expires.Before(until) {
+			until = found.Expires
+		}
+		c.active.Add(key, activeToken{found, until})
+	case errors.As(err, &refused):
+		c.active.Remove(key)
+		c.refused.Add(key, refusedToken{refused, asked.Add(refusalTTL)})
+	}
+}

@@ -1,0 +1,106 @@
+// Package gateway is the one public door of the deployment. It ends TLS,
+// finds the service that a host name stands for and, in front of a protected
+// resource, swaps the client's opaque access token for the JWT behind it
+// ("phantom token"), so that neither does a client ever hold a JWT nor a
+// service ever see what the client holds.
+//
+// Start reading at routes.go, then phantom.go, cache.go and introspect.go.
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"demo.example/services/internal/config"
+	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/service"
+)
+
+// Run serves until ctx ends. The settings come from environ (see settings).
+func Run(ctx context.Context, environ []string, stderr io.Writer) error {
+	cfg, err := config.Parse[settings](environ)
+	if err != nil {
+		return err
+	}
+	secret, err := config.ReadSecret("CLIENT_SECRET_FILE", cfg.ClientSecretFile)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	log := service.Logger(stderr, "gateway", cfg.LogLevel)
+	cert, err := loadCertificate(cfg, log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+
+	public := httpserver.New(newHandler(cfg, secret, log), log)
+	public.TLSConfig = tlsConfig(cert)
+	public.DisableGeneralOptionsHandler = true // "OPTIONS *" is the guard's to refuse
+
+	// The health check of a container knows neither our CA nor our names.
+	health := httpserver.New(httpserver.Wrap(http.HandlerFunc(serveHealth), log, false), log)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return httpserver.Serve(ctx, public, cfg.ListenAddr, log) })
+	g.Go(func() error {
+		if err := httpserver.Serve(ctx, health, cfg.HealthListenAddr, log); err != nil {
+			return fmt.Errorf("HEALTH_LISTEN_ADDR: %w", err)
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// newHandler puts together what a request meets, from the outside in.
+func newHandler(cfg settings, secret config.Secret, log *slog.Logger) http.Handler {
+	transport := newTransport()
+	as := &introspector{
+		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
+		ClientID: cfg.ClientID,
+		Secret:   secret,
+		Client: &http.Client{
+			Transport: httpserver.Transport{Base: transport},
+			// A redirect is not an answer to introspection, and following one
+			// would carry the token and our credentials elsewhere.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		Now: time.Now,
+	}
+	tokens := newTokenCache(cfg.TokenCacheSize, cfg.TokenCacheTTL, time.Now, as.phantom)
+	return httpserver.Wrap(guard(newRouter(cfg, tokens, transport, log)), log, false)
+}
+
+// tlsConfig allows TLS 1.2 and 1.3, and of TLS 1.2 only the suites with
+// forward secrecy and authenticated encryption (RFC 9325 §4.2).
+func tlsConfig(cert *certificate) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+		GetCertificate: cert.get,
+	}
+}
+
+// serveHealth speaks for the gateway alone: restarting it would not mend a
+// service behind it.
+func serveHealth(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/healthz" {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
+}

@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/problem"
+)
+
+// A phantom is what stands behind an opaque token: the JWT for the services
+// and, out of it, what the gateway itself decides by and logs.
+type phantom struct {
+	JWT      string
+	Subject  string
+	ClientID string
+	Scope    string
+	Expires  time.Time
+}
+
+type phantomKey struct{}
+
+// phantomOf returns the phantom of the request that ctx belongs to.
+func phantomOf(ctx context.Context) (phantom, bool) {
+	p, ok := ctx.Value(phantomKey{}).(phantom)
+	return p, ok
+}
+
+// phantomTokens lets a request pass to Next when it carries a good access
+// token for the resource, and puts its phantom into the request's context.
+// Whoever is refused learns how to get a token (RFC 9728 §5.1), and nothing
+// about the one that they have.
+type phantomTokens struct {
+	Resource    resource
+	MetadataURL string
+	Tokens      *tokenCache
+	Log         *slog.Logger
+	Next        http.Handler
+}
+
+// ServeHTTP implements http.Handler.
+func (p *phantomTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token, bad := presentedToken(r)
+	if bad != nil {
+		p.log(r, token, phantom{}, "deny", bad.reason, false)
+		p.challenge(w, bad.code, bad.description)
+		return
+	}
+	found, cached, err := p.Tokens.get(r.Context(), token, p.Resource.ID)
+	var refused refusal
+	switch {
+	case errors.As(err, &refused):
+		p.log(r, token, found, "deny", refused.Error(), cached)
+		p.challenge(w, "invalid_token", "The access token is unknown, expired or revoked; sign in again.")
+	case err != nil && r.Context().Err() != nil:
+		// The client went away while we asked: nobody is there to answer.
+	case err != nil:
+		// An outage must not look like an expired login.
+		p.log(r, token, found, "unavailable", err.Error(), cached)
+		problem.Write(w, r, problem.Unavailable("The authorization server"))
+	case !oauth.HasScope(found.Scope, p.Resource.Scope):
+		p.log(r, token, found, "deny", "insufficient scope", cached)
+		p.challenge(w, "insufficient_scope", "The access token lacks a scope; ask for the scopes named here.")
+	default:
+		p.log(r, token, found, "allow", "", cached)
+		p.Next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), phantomKey{}, found)))
+	}
+}
+
+// challenge refuses. The body repeats what the header says, for clients that
+// show bodies to people.
+func (p *phantomTokens) challenge(w http.ResponseWriter, code, description string) {
+	c := oauth.Challenge{Error: code, Scope: p.Resource.Scope, ResourceMetadata: p.MetadataURL}
+	body := map[string]string{"error": "unauthorized", "error_description": description}
+	if code != "" {
+		c.Description = description
+		body["error"] = code
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Add("Vary", "Authorization")
+	c.Write(w)
+	_ = json.NewEncoder(w).Encode(body) // a client that hung up cannot be told so
+}
+
+// log writes one line for each decision. The fingerprint tells tokens apart
+// and is no use to anyone who reads it.
+func (p *phantomTokens) log(r *http.Request, token string, found phantom, decision, reason string, cached bool) {
+	level := slog.LevelInfo
+	if decision == "unavailable" {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", requestID(r)), slog.String("resource", p.Resource.ID), slog.String("decision", decision),
+	}
+	for _, a := range [][2]string{{"reason", reason}, {"sub", found.Subject}, {"client_id", found.ClientID}} {
+		if a[1] != "" {
+			attrs = append(attrs, slog.String(a[0], a[1]))
+		}
+	}
+	if token != "" {
+		sum := sha256.Sum256([]byte(token))
+		attrs = append(attrs, slog.String("token", hex.EncodeToString(sum[:4])), slog.Bool("cached", cached))
+	}
+	p.Log.LogAttrs(r.Context(), level, "token", attrs...)
+}
+
+// maxToken bounds an opaque token, in bytes.
+const maxToken = 512
+
+// token68 is the form of a bearer token (RFC 6750 §2.1, b64token).
+var token68 = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+
+// unusable is a request without a token that could be asked about.
+type unusable struct {
+	code        string // RFC 6750 §3.1; empty when there is no bearer token at all
+	description string
+	reason      string // for the log
+}
+
+// presentedToken returns the one opaque token that the request carries in the
+// one way that is allowed (RFC 6750 §2.1), or why there is none.
+func presentedToken(r *http.Request) (string, *unusable) {
+	headers := r.Header["Authorization"]
+	token, bad := bearerToken(headers)
+	if r.URL.Query().Has("access_token") {
+		// URLs end up in histories and logs (RFC 9700 §4.3.2).
+		if len(headers) > 0 {
+			return "", &unusable{"invalid_request", "Send the access token once, in the Authorization header alone.", "token in query and header"}
+		}
+		return "", &unusable{"", "Send the access token in the Authorization header, never in a URL.", "token in query"}
+	}
+	return token, bad
+}
+
+// bearerToken reads the Authorization headers of a request.
+func bearerToken(headers []string) (string, *unusable) {
+	malformed := &unusable{"invalid_request", "Send one Authorization header: the word Bearer, a space, the access token.", "malformed header"}
+	if len(headers) > 1 {
+		return "", malformed
+	}
+	if len(headers) == 0 {
+		return "", &unusable{"", "An access token is needed; resource_metadata says where to get one.", "no token"}
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", &unusable{"", "An access token of type Bearer is needed; resource_metadata says where to get one.", "other scheme"}
+	}
+	token = strings.TrimLeft(token, " ")
+	switch {
+	case !token68.MatchString(token):
+		return "", malformed
+	case len(token) > maxToken || strings.Count(token, ".") >= 2:
+		// Only opaque tokens are issued to clients. One that holds a JWT got
+		// it where no client should, so it is not even asked about.
+		return "", &unusable{"invalid_token", "The access token is unknown, expired or revoked; sign in again.", "not an opaque token"}
+	}
+	return token, nil
+}

@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/problem"
+)
+
+// newTransport returns the connections to the services. None of them is
+// reached through a proxy, whatever the environment says.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
+		ResponseHeaderTimeout: 30 * time.Second, // until an answer begins; a stream may then go on
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       90 * time.Second, // below the services' own, so that we close first
+		MaxIdleConns:          1024,
+		MaxIdleConnsPerHost:   256,
+		DisableCompression:    true, // bodies pass as they are
+	}
+}
+
+// newProxy passes requests on to the service of rt.
+func newProxy(rt route, transport http.RoundTripper, log *slog.Logger) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite:        rt.rewrite,
+		ModifyResponse: rt.modifyResponse,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			rt.fail(w, r, err, log)
+		},
+		Transport:     transport,
+		FlushInterval: -1, // a stream's events are seen when they happen
+		BufferPool:    &buffers,
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// rewrite makes the request that the service sees. Hop-by-hop headers and
+// those that the client listed in Connection are gone already.
+func (rt route) rewrite(pr *httputil.ProxyRequest) {
+	out := pr.Out
+	pr.SetURL(&rt.Upstream)
+	out.Host = pr.In.Host // services check that they are asked by their own name
+	out.Trailer = nil
+
+	h := out.Header
+	stripClaims(h)
+	h.Del("Expect") // the gateway itself told the client to go on
+	if !rt.Private || !strings.EqualFold(h.Get("Upgrade"), "websocket") {
+		h.Del("Upgrade")
+		h.Del("Connection")
+	}
+	if !rt.Credentials {
+		h.Del("Authorization")
+		h.Del("Cookie")
+	}
+	if rt.Resource != nil {
+		// The gateway has judged the page that asks; a service that judged
+		// it again would refuse those of ALLOWED_ORIGINS.
+		for _, name := range []string{"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User"} {
+			h.Del(name)
+		}
+		if p, ok := phantomOf(pr.In.Context()); ok {
+			h.Set("Authorization", "Bearer "+p.JWT)
+		}
+	}
+	pr.SetXForwarded()
+	h.Set(httpserver.RequestIDHeader, requestID(pr.In))
+}
+
+// requestID travels to the services, so that their log lines can be joined.
+func requestID(r *http.Request) string { return httpserver.RequestID(r.Context()) }
+
+// modifyResponse drops what is the gateway's to say, and what only tells an
+// attacker something.
+func (rt route) modifyResponse(resp *http.Response) error {
+	h := resp.Header
+	for _, name := range []string{
+		"Server", "X-Powered-By", // which program, which version
+		httpserver.RequestIDHeader, "Strict-Transport-Security", "X-Content-Type-Options", // set already
+	} {
+		h.Del(name)
+	}
+	if rt.Resource == nil {
+		return nil
+	}
+	for name := range h {
+		if strings.HasPrefix(name, "Access-Control-") {
+			delete(h, name)
+		}
+	}
+	// An answer to one user must not reach another through a cache on the way.
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
+	h.Add("Vary", "Authorization")
+	return nil
+}
+
+// fail answers when the service could not be asked.
+func (rt route) fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
+	var body bodyError
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		problem.Write(w, r, tooLarge(large.Limit))
+	case errors.As(err, &body) && errors.Is(err, os.ErrDeadlineExceeded):
+		problem.Write(w, r, &problem.Details{
+			Status: http.StatusRequestTimeout, Title: "Too slow", Detail: "The body of the request did not arrive in time.",
+		})
+	case r.Context().Err() != nil:
+		// The client went away: nobody is there to answer.
+	case errors.As(err, &body):
+		problem.Write(w, r, &problem.Details{
+			Status: http.StatusBadRequest, Title: "Bad request", Detail: "The body of the request cannot be read.",
+		})
+	default:
+		log.Error("upstream", "request_id", requestID(r), "upstream", rt.Upstream.Redacted(), "error", err)
+		problem.Write(w, r, problem.Unavailable(rt.Service))
+	}
+}
+
+// buffers are lent to the proxies, which would otherwise allocate 32 kB for
+// every answer.
+var buffers bufferPool
+
+type bufferPool struct{ pool sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (b *bufferPool) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 32<<10)
+}
+
+// Put implements httputil.BufferPool.
+func (b *bufferPool) Put(p []byte) { b.pool.Put(&p) }

@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/problem"
+	"demo.example/services/internal/site"
+)
+
+// A route says where the requests for one host go, and what they must bring.
+type route struct {
+	Host     string                 // name below the domain
+	Service  string                 // for people, when it cannot be reached
+	Upstream url.URL                // where it listens
+	Serves   func(path string) bool // any other path is 404
+	MaxBody  int64                  // bytes of a request
+	Resource *resource              // what a token must be for; nil: no token needed
+
+	Credentials bool // Authorization and Cookie are the service's own to judge
+	Private     bool // only its own pages may call it, and only WebSockets may upgrade
+}
+
+// A resource is what access tokens are for.
+type resource struct {
+	ID       string   // resource identifier (RFC 8707 §2), the audience of its tokens
+	Name     string   // for people (RFC 9728 §2, resource_name)
+	Scope    string   // what every request needs
+	Metadata []string // paths of its metadata, the one that challenges name first
+}
+
+// routes is what the gateway exposes. All else is refused.
+func routes(cfg settings) []route {
+	return []route{
+		{
+			Host: "login", Service: "The authorization server", Upstream: cfg.AuthserverURL,
+			Serves: except("/healthz"), MaxBody: 64 << 10,
+			Credentials: true, // clients authenticate at /token, browsers have sessions
+		},
+		{
+			Host: "mcp", Service: "The MCP server", Upstream: cfg.StocksmcpURL,
+			Serves: only("/"), MaxBody: 4 << 20,
+			Resource: &resource{
+				ID: cfg.MCPResource(), Name: "Stocks MCP server", Scope: oauth.ScopeStocksRead,
+				Metadata: []string{metadataPath, metadataPath + "/"},
+			},
+		},
+		{
+			Host: "api", Service: "The stocks API", Upstream: cfg.StocksapiURL,
+			Serves: below("/stocks"), MaxBody: 1 << 20,
+			Resource: &resource{
+				ID: cfg.APIResource(), Name: "Stocks API", Scope: oauth.ScopeStocksRead,
+				Metadata: []string{metadataPath, metadataPath + "/stocks"},
+			},
+		},
+		{
+			Host: "mail", Service: "The inbox", Upstream: cfg.MailURL,
+			Serves: except("/healthz"), MaxBody: 1 << 20,
+			Private: true, // it shows passcodes to whoever asks
+		},
+	}
+}
+
+func only(path string) func(string) bool   { return func(p string) bool { return p == path } }
+func except(path string) func(string) bool { return func(p string) bool { return p != path } }
+func below(path string) func(string) bool {
+	return func(p string) bool { return p == path || strings.HasPrefix(p, path+"/") }
+}
+
+// newRouter finds the handler of a request by its host.
+func newRouter(cfg settings, tokens *tokenCache, transport http.RoundTripper, log *slog.Logger) http.Handler {
+	hosts := map[string]http.Handler{
+		cfg.Host(""):       newLanding(cfg.Site),
+		cfg.Host("client"): newClientDocument(cfg.Site),
+	}
+	for _, rt := range routes(cfg) {
+		hosts[cfg.Host(rt.Host)] = rt.handler(cfg, tokens, transport, log)
+	}
+	unknown := newNotFoundPage(cfg.Site)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := normalHost(cfg.Site, r.Host)
+		if h, ok := hosts[host]; ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		if strings.HasSuffix(host, "."+cfg.Host("")) {
+			unknown.ServeHTTP(w, r)
+			return
+		}
+		// A name that someone else pointed at this address (DNS rebinding)
+		// must find nothing here (RFC 9110 §15.5.20).
+		problem.Write(w, r, &problem.Details{
+			Status: http.StatusMisdirectedRequest,
+			Title:  "Not served here",
+			Detail: "This gateway serves " + cfg.Host("") + " and the names below it.",
+		})
+	})
+}
+
+// handler is what a request for the route passes through, first to last.
+func (rt route) handler(cfg settings, tokens *tokenCache, transport http.RoundTripper, log *slog.Logger) http.Handler {
+	var h http.Handler = newProxy(rt, transport, log)
+	if rt.Resource != nil {
+		h = &phantomTokens{
+			Resource:    *rt.Resource,
+			MetadataURL: cfg.Origin(rt.Host) + rt.Resource.Metadata[0],
+			Tokens:      tokens,
+			Log:         log,
+			Next:        h,
+		}
+		h = crossOrigin(append([]string{cfg.Origin(rt.Host)}, cfg.AllowedOrigins...), h)
+	}
+	if rt.Private {
+		h = sameOrigin(cfg.Origin(rt.Host), h)
+	}
+	h = limitBody(rt.MaxBody, h)
+	h = limitPaths(rt.Serves, h)
+	if rt.Resource != nil {
+		h = publishMetadata(cfg.Issuer(), *rt.Resource, h)
+	}
+	return h
+}
+
+// limitPaths answers 404 to what the service does not offer to the public.
+func limitPaths(serves func(string) bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !serves(r.URL.Path) {
+			problem.Write(w, r, &problem.Details{
+				Status: http.StatusNotFound,
+				Title:  "Not found",
+				Detail: "There is nothing at this path of " + r.Host + ".",
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// normalHost returns a Host header as site.Host writes it.
+func normalHost(s site.Site, host string) string {
+	host = strings.ToLower(host)
+	if s.HTTPSPort == 443 {
+		host = strings.TrimSuffix(host, ":443")
+	}
+	return host
+}

@@ -1,0 +1,137 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestRoutes(t *testing.T) {
+	d := start(t)
+	d.issue("for-mcp", nil)
+	d.issue("for-api", map[string]any{"aud": testSite.APIResource()})
+	token := map[string]string{"mcp": "for-mcp", "api": "for-api"}
+	tests := map[string]struct {
+		host, path string
+		status     int
+		upstream   *upstream // that sees the request; nil: none
+	}{
+		"login":                        {"login", "/authorize?client_id=x", 200, d.login},
+		"login, metadata":              {"login", "/.well-known/oauth-authorization-server", 200, d.login},
+		"login, health is inside":      {"login", "/healthz", 404, nil},
+		"mcp":                          {"mcp", "/", 200, d.mcp},
+		"mcp, other path":              {"mcp", "/mcp", 404, nil},
+		"mcp, health is inside":        {"mcp", "/healthz", 404, nil},
+		"mcp, metadata of the path":    {"mcp", "/.well-known/oauth-protected-resource/", 200, nil},
+		"api":                          {"api", "/stocks", 200, d.api},
+		"api, one stock":               {"api", "/stocks/ACME?x=1&y=2", 200, d.api},
+		"api, looks alike":             {"api", "/stocksx", 404, nil},
+		"G10 api, other case":          {"api", "/Stocks", 404, nil},
+		"api, root":                    {"api", "/", 404, nil},
+		"mail":                         {"mail", "/api/v2/messages", 200, d.mail},
+		"mail, health is inside":       {"mail", "/healthz", 404, nil},
+		"admin is not there yet":       {"admin", "/", 404, nil},
+		"name that stands for nothing": {"nothing", "/", 404, nil},
+		"landing page":                 {"", "/", 200, nil},
+		"client document":              {"client", "/oauth-client.json", 200, nil},
+		"client, other path":           {"client", "/", 404, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			d.forwarded()
+			headers := []string{"Authorization", "Bearer " + token[tt.host]}
+			resp, _ := d.do(t, "GET", testSite.Origin(tt.host)+tt.path, "", headers...)
+			if resp.StatusCode != tt.status {
+				t.Errorf("got %d, want %d", resp.StatusCode, tt.status)
+			}
+			if tt.upstream != nil {
+				seen := withoutIntrospection(tt.upstream.taken())
+				if len(seen) != 1 || seen[0].RequestURI != tt.path || seen[0].Host != testSite.Host(tt.host) {
+					t.Errorf("the service saw %v, want one request for %s", seen, tt.path)
+				}
+			}
+			if n := d.forwarded(); n != 0 {
+				t.Errorf("%d requests reached another service", n)
+			}
+		})
+	}
+}
+
+func TestUnknownHost(t *testing.T) {
+	d := start(t)
+	for name, host := range map[string]string{
+		"C2 rebinding":      "evil.example:8443",
+		"address":           "127.0.0.1:8443",
+		"other port":        "mcp.demo.localhost:9",
+		"no port":           "mcp.demo.localhost",
+		"suffix alike":      "evildemo.localhost:8443",
+		"prefix alike":      "mcp.demo.localhost:8443.evil.example",
+		"trailing dot":      "mcp.demo.localhost.:8443",
+		"name of a service": "stocksmcp:8082",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := d.raw(t, "GET / HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+			if !strings.HasPrefix(got, "HTTP/1.1 421 ") {
+				t.Errorf("got %.40q, want 421", got)
+			}
+		})
+	}
+	t.Run("other case is the same name", func(t *testing.T) {
+		got := d.raw(t, "GET / HTTP/1.1\r\nHost: MAIL.demo.localhost:8443\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 200 ") || d.forwarded() != 1 {
+			t.Errorf("got %.40q, want 200", got)
+		}
+	})
+	if n := d.forwarded(); n != 0 {
+		t.Errorf("%d requests were forwarded", n)
+	}
+}
+
+func TestDefaultPortMayBeNamed(t *testing.T) {
+	d := start(t, "HTTPS_PORT=443")
+	for _, host := range []string{"mail.demo.localhost", "mail.demo.localhost:443"} {
+		got := d.raw(t, "GET / HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Errorf("%s: got %.40q, want 200", host, got)
+		}
+	}
+}
+
+func TestCredentialsGoWhereTheyBelong(t *testing.T) {
+	d := start(t)
+	jwt := d.issue("opaque", nil)
+	tests := map[string]struct {
+		upstream              *upstream
+		authorization, cookie string // that the service sees
+	}{
+		"login": {d.login, "Bearer opaque", "a=b"}, // clients authenticate there, and sessions live there
+		"mcp":   {d.mcp, "Bearer " + jwt, ""},
+		"mail":  {d.mail, "", ""},
+	}
+	for host, tt := range tests {
+		t.Run(host, func(t *testing.T) {
+			d.forwarded()
+			d.do(t, "GET", testSite.Origin(host)+"/", "", "Authorization", "Bearer opaque", "Cookie", "a=b")
+			seen := withoutIntrospection(tt.upstream.taken())
+			if len(seen) != 1 {
+				t.Fatalf("the service saw %d requests, want 1", len(seen))
+			}
+			if got := seen[0].Header.Values("Authorization"); strings.Join(got, "|") != tt.authorization {
+				t.Errorf("Authorization: got %q, want %q", got, tt.authorization)
+			}
+			if got := seen[0].Header.Get("Cookie"); got != tt.cookie {
+				t.Errorf("Cookie: got %q, want %q", got, tt.cookie)
+			}
+		})
+	}
+}
+
+func withoutIntrospection(requests []*http.Request) []*http.Request {
+	var others []*http.Request
+	for _, r := range requests {
+		if r.URL.Path != "/introspect" {
+			others = append(others, r)
+		}
+	}
+	return others
+}
