@@ -1,0 +1,102 @@
+# What an operator and a developer of this repository do. The logic behind
+# up, down, clean and their kin is services/internal/deploy.
+#
+# Settings, on the command line or in the environment:
+#   RUNTIME=docker|local   where to run; chosen by itself when left out
+#   DOMAIN, HTTPS_PORT     where it is reached: demo.localhost, 8443
+#   RUN_DIR, CERTS_DIR     where generated files go: .run, certs
+#   BROWSER=1              make tour: sign in with your own browser
+# What is left out is as in the last `make up`, until `make clean`.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+export RUNTIME DOMAIN HTTPS_PORT RUN_DIR CERTS_DIR BROWSER
+
+run  := $(or $(RUN_DIR),.run)
+demo := $(run)/bin/demo
+HAVE_GO := $(shell command -v go 2>/dev/null)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+
+# The tool itself. go build leaves it alone when it is up to date.
+.PHONY: demo
+demo:
+	@mkdir -p $(dir $(demo))
+	@go -C services build -buildvcs=false -o $(abspath $(demo)) ./cmd/demo || { \
+	  echo "The tool could not be built. It needs Go 1.26 or newer (this is $$(go env GOVERSION)): https://go.dev/dl/" >&2; exit 1; }
+
+ifneq ($(HAVE_GO),)
+.PHONY: up down clean status logs certs trust untrust
+up: demo ## Start everything and wait until it is healthy; DOMAIN=, HTTPS_PORT=, RUNTIME=docker|local
+	@$(demo) up
+down: demo ## Stop it; state, secrets and certificates stay
+	@$(demo) down
+clean: demo ## Stop it and remove everything generated but the certificate authority
+	@$(demo) clean
+	@rm -rf $(run)/tools && rm -f $(demo) && rmdir $(run)/bin $(run) 2>/dev/null || true
+status: demo ## Show what runs
+	@$(demo) status
+logs: demo ## Show the last lines of every log
+	@$(demo) logs
+certs: demo ## Create or renew the certificates, and say how to trust them
+	@$(demo) certs
+trust: demo ## Make this machine trust the certificate authority
+	@$(demo) trust
+untrust: demo ## Undo that
+	@$(demo) untrust
+else
+# Without Go, Docker alone does it: it builds from source and makes the
+# certificates and secrets in a container.
+.PHONY: up down clean status logs certs trust untrust
+up: need-docker
+	@echo "There is no Go here: building from source inside Docker, which takes a few minutes the first time." >&2
+	docker compose up --build --detach --wait
+	@echo "Up: https://$(or $(DOMAIN),demo.localhost):$(or $(HTTPS_PORT),8443)/ (certs/README.md tells how to trust certs/ca.pem)"
+down: need-docker
+	docker compose down
+clean: need-docker
+	docker compose down --volumes --rmi local
+	rm -rf $(run)/secrets
+status: need-docker
+	docker compose ps
+logs: need-docker
+	docker compose logs --tail 100
+certs trust untrust: need-docker
+	@echo "make up creates the certificates; certs/README.md tells how to trust certs/ca.pem without Go." >&2
+endif
+
+.PHONY: need-docker need-go
+need-docker:
+	@command -v docker >/dev/null || { \
+	  echo "Install Go 1.26 or newer (https://go.dev/dl/), or Docker with Compose (https://docs.docker.com/get-docker/)." >&2; exit 1; }
+need-go:
+	@command -v go >/dev/null || { echo "Install Go 1.26 or newer: https://go.dev/dl/" >&2; exit 1; }
+
+.PHONY: tour
+tour: need-go ## Walk through the whole flow against what is up, explained; BROWSER=1 to sign in yourself
+	@go run ./e2e/cmd/tour
+
+
+.PHONY: build
+build: need-go ## Compile everything
+	go build ./services/... ./e2e/...
+
+.PHONY: test
+test: need-go ## All tests: unit and integration of the services, then end to end
+	go test -race ./services/...
+	go test -race ./e2e/...
+
+.PHONY: e2e
+e2e: need-go ## The end-to-end tests alone; RUNTIME=docker|local
+	go test -race -count=1 ./e2e/...
+
+.PHONY: lint
+lint: need-go ## gofmt, and golangci-lint with go vet and staticcheck in it
+	@unformatted=$$(gofmt -l services e2e); [ -z "$$unformatted" ] || { echo "gofmt -w:"; echo "$$unformatted"; exit 1; } >&2
+	@mkdir -p $(run)/tools
+	@cd scripts/tools && GOWORK=off go build -o $(abspath $(run)/tools)/ tool
+	cd services && GOWORK=off $(abspath $(run)/tools)/golangci-lint run --config $(abspath scripts/tools/golangci.yml) ./...
+	cd e2e && GOWORK=off $(abspath $(run)/tools)/golangci-lint run --config $(abspath scripts/tools/golangci.yml) ./...
