@@ -103,7 +103,6 @@ func newTool(ctx context.Context, runtime string) (*tool, error) {
 		"RUN_DIR=" + filepath.Join(dir, "run"),
 		"CERTS_DIR=" + filepath.Join(dir, "certs"),
 		"COMPOSE_PROJECT_NAME=e2e-" + strings.ToLower(rand.Text()[:8]),
-		"BUILD_TARGET=prebuilt", // never an image from a registry
 	}}
 	if err := t.build(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))

@@ -317,7 +317,6 @@ func TestLibraryTraps(t *testing.T) {
 		if a := h.post(h.newBrowser(), "/token", form); a.Status != http.StatusOK {
 			t.Errorf("the code was used up by a wrong resource: %d %s", a.Status, a.Body)
 		}
-		query = h.authorizeQuery(agent)
 		for name, change := range map[string][3]string{
 			"response_type": {"response_type", "token", "unsupported_response_type"},
 			"request":       {"request", "x", "request_not_supported"},
