@@ -37,7 +37,7 @@ func mend(t *testing.T, name, got, want, advice string) {
 	switch {
 	case got == want:
 	case *update:
-		if err := os.WriteFile(filepath.Join(root, name), []byte(want), 0o644); err != nil { //nolint:gosec // a public document
+		if err := os.WriteFile(filepath.Join(root, name), []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:

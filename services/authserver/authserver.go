@@ -59,7 +59,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	g.Go(func() error { mailer.Run(ctx); return nil })
 	g.Go(func() error { s.expire(ctx, db); return nil })
 	g.Go(func() error {
-		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), cfg.ListenAddr, log)
+		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
 	return g.Wait()
 }

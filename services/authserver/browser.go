@@ -50,7 +50,6 @@ func (s *server) browser(c echo.Context) string {
 // visit is a page of an authorization request that is shown or sent.
 type visit struct {
 	Request store.Request
-	Client  store.Client
 	CSRF    string
 	browser store.Hash
 }
@@ -77,10 +76,6 @@ func (s *server) visit(c echo.Context) (visit, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return v, errStale
 	}
-	if err != nil {
-		return v, err
-	}
-	v.Client, err = s.clients.Resolve(r.Context(), v.Request.ClientID)
 	return v, err
 }
 

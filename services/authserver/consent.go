@@ -25,7 +25,7 @@ func (s *server) consentPage(c echo.Context) error {
 	if !ok {
 		return s.next(c, "/signin", v.Request.ID)
 	}
-	ask, err := s.grants.NeedsConsent(c.Request().Context(), v.Request, v.Client)
+	ask, err := s.grants.NeedsConsent(c.Request().Context(), v.Request)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (s *server) consent(c echo.Context) error {
 
 // approve sends the code to the client, with the issuer (RFC 9207).
 func (s *server) approve(c echo.Context, v visit) error {
-	request, code, err := s.grants.Approve(c.Request().Context(), v.Request.ID, v.browser, v.Client)
+	request, code, err := s.grants.Approve(c.Request().Context(), v.Request.ID, v.browser)
 	if errors.Is(err, store.ErrNotFound) {
 		return errStale
 	}
@@ -100,7 +100,7 @@ func (s *server) abilities(v visit, u store.User) []string {
 			can = append(can, "Know your email address, "+u.Email)
 		}
 	}
-	if clients.AllowsGrant(v.Client, "refresh_token") {
+	if clients.AllowsGrant(v.Request.Client, "refresh_token") {
 		can = append(can, "Keep this access for up to 30 days, also while you are away")
 	}
 	return can

@@ -97,7 +97,7 @@ func (s *server) page(c echo.Context, status int, name string, v visit, data map
 		data = map[string]any{}
 	}
 	data["Visit"] = v
-	data["Client"] = viewOf(v.Client, v.Request.RedirectURI)
+	data["Client"] = viewOf(v.Request.Client, v.Request.RedirectURI)
 	data["Resource"] = v.Request.Resource
 	data["Inbox"] = s.cfg.Origin("mail")
 	// Browsers hold form-action against the redirects that follow a form, so

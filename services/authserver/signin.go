@@ -38,7 +38,7 @@ func (s *server) signIn(c echo.Context) error {
 		return err
 	}
 	err = s.login.Send(c.Request().Context(), v.Request.ID, c.FormValue("email"), c.RealIP(),
-		login.Message{ClientName: v.Client.Name, Site: s.cfg.Issuer()})
+		login.Message{ClientName: v.Request.Client.Name, Site: s.cfg.Issuer()})
 	switch {
 	case errors.Is(err, login.ErrBadAddress):
 		return s.page(c, http.StatusBadRequest, "signin", v, map[string]any{

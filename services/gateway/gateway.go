@@ -47,13 +47,8 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	health := httpserver.New(httpserver.Wrap(http.HandlerFunc(serveHealth), log, false), log)
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return httpserver.Serve(ctx, public, cfg.ListenAddr, log) })
-	g.Go(func() error {
-		if err := httpserver.Serve(ctx, health, cfg.HealthListenAddr, log); err != nil {
-			return fmt.Errorf("HEALTH_LISTEN_ADDR: %w", err)
-		}
-		return nil
-	})
+	g.Go(func() error { return httpserver.Serve(ctx, public, "LISTEN_ADDR", cfg.ListenAddr, log) })
+	g.Go(func() error { return httpserver.Serve(ctx, health, "HEALTH_LISTEN_ADDR", cfg.HealthListenAddr, log) })
 	return g.Wait()
 }
 

@@ -145,7 +145,7 @@ func (e bodyError) Unwrap() error { return e.error }
 // Read implements io.Reader.
 func (b requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is never wrapped by a reader
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = bodyError{err}
 	}
 	return n, err

@@ -91,7 +91,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	g.Go(func() error { return pruner{MailHog: hog, Max: cfg.MaxMessages, Log: log}.run(ctx, pruneInterval) })
 	g.Go(func() error {
 		handler := httpserver.Wrap(routes(cfg.Site, hog, log), log, true)
-		return httpserver.Serve(ctx, httpserver.New(handler, log), cfg.ListenAddr, log)
+		return httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
 	return g.Wait()
 }

@@ -57,7 +57,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	// Only the gateway and the MCP server reach this service, so the request
 	// id that they send is theirs.
 	handler := httpserver.Wrap(routes(cfg.Site, verifier, stocks, log), log, true)
-	if err := httpserver.Serve(ctx, httpserver.New(handler, log), cfg.ListenAddr, log); err != nil {
+	if err := httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
 		return fmt.Errorf("stocksapi: %w", err)
 	}
 	return nil

@@ -71,7 +71,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
 	// Only the gateway reaches this service, so the request id is its own.
 	handler := httpserver.Wrap(newServer(cfg, secret, log), log, true)
-	if err := httpserver.Serve(ctx, httpserver.New(handler, log), cfg.ListenAddr, log); err != nil {
+	if err := httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
 		return fmt.Errorf("stocksmcp: %w", err)
 	}
 	return nil

@@ -78,7 +78,7 @@ func awaitBrowser(ctx context.Context, l net.Listener, address string) (*url.URL
 		}
 		fmt.Fprintln(w, "The agent has what it needs. You can close this window and go back to the terminal.")
 	})}
-	go server.Serve(l) //nolint:errcheck // ends with Close
+	go func() { _ = server.Serve(l) }() // ends with Close
 	defer server.Close()
 	_ = openBrowser(ctx, address) // the address is printed as well
 	select {

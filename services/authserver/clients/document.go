@@ -68,11 +68,14 @@ func (d *Documents) Get(ctx context.Context, id string) (Document, error) {
 	if err := checkID(id); err != nil {
 		return Document{}, err
 	}
-	if hit, ok := d.cache.Get(id); ok && d.now().Before(hit.until) {
-		return hit.doc, nil
+	if doc, ok := d.cached(id); ok {
+		return doc, nil
 	}
 	// The fetch outlives the caller that started it, since others wait for it.
 	done := d.flight.DoChan(id, func() (any, error) {
+		if doc, ok := d.cached(id); ok {
+			return doc, nil // the fetch before this one ended after the look above
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
 		defer cancel()
 		doc, fresh, err := d.fetch(ctx, id)
@@ -88,6 +91,12 @@ func (d *Documents) Get(ctx context.Context, id string) (Document, error) {
 		doc, _ := res.Val.(Document)
 		return doc, res.Err
 	}
+}
+
+// cached returns a document that was fetched before and may still be believed.
+func (d *Documents) cached(id string) (Document, bool) {
+	hit, ok := d.cache.Get(id)
+	return hit.doc, ok && d.now().Before(hit.until)
 }
 
 // checkID reports why a URL cannot be a client id (§3).
@@ -211,7 +220,7 @@ func memberNames(body []byte) ([]string, error) {
 // within bounds. A document that says no-store is used once.
 func freshFor(h http.Header) time.Duration {
 	fresh := minFresh
-	for directive := range strings.SplitSeq(h.Get("Cache-Control"), ",") {
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(strings.ToLower(directive)), "=")
 		switch name {
 		case "no-store":

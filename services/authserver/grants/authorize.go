@@ -117,6 +117,7 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 	return store.Request{
 		ID:           rand.Text(),
 		ClientID:     client.ID,
+		Client:       client, // a document that changes meanwhile is not asked about again
 		RedirectURI:  params.Get("redirect_uri"),
 		State:        params.Get("state"),
 		Scope:        scope,
@@ -179,8 +180,8 @@ func (s *Service) NeedsSignIn(r store.Request, authTime time.Time) bool {
 // NeedsConsent reports whether the user has to be asked. Clients that nobody
 // reviewed always ask: whoever can start one could otherwise get a token
 // without the user noticing.
-func (s *Service) NeedsConsent(ctx context.Context, r store.Request, c store.Client) (bool, error) {
-	if !c.Remember || r.ForceConsent {
+func (s *Service) NeedsConsent(ctx context.Context, r store.Request) (bool, error) {
+	if !r.Client.Remember || r.ForceConsent {
 		return true, nil
 	}
 	given, err := s.Store.HasConsent(ctx, consentOf(r))
@@ -194,7 +195,7 @@ func consentOf(r store.Request) store.Consent {
 // Approve turns a request that the user approved into a code. The request is
 // taken: however often and from wherever it is approved, there is one code.
 // ErrNotFound says that it is gone.
-func (s *Service) Approve(ctx context.Context, requestID string, browser store.Hash, client store.Client) (store.Request, string, error) {
+func (s *Service) Approve(ctx context.Context, requestID string, browser store.Hash) (store.Request, string, error) {
 	now := s.Now()
 	r, err := s.Store.TakeRequest(ctx, requestID, browser, now)
 	if err != nil {
@@ -203,7 +204,7 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 	if r.UserID == "" {
 		return r, "", fmt.Errorf("authorization request without a user: %w", store.ErrNotFound)
 	}
-	if err := s.Clients.Remember(ctx, client); err != nil {
+	if err := s.Clients.Remember(ctx, r.Client); err != nil {
 		return r, "", fmt.Errorf("remember client: %w", err)
 	}
 	consent := consentOf(r)

@@ -9,6 +9,7 @@ package login
 import (
 	"context"
 	"log/slog"
+	"net/mail"
 	"strings"
 	"time"
 
@@ -58,6 +59,13 @@ type Service struct {
 // of 7 in 100,000 a day.
 type Limits struct {
 	PerAddress, PerIP, Total int
+}
+
+// isAddress reports whether a canonical address can be mailed to, and is
+// nothing but an address (RFC 5321 §4.5.3.1.3 on its length).
+func isAddress(email string) bool {
+	a, err := mail.ParseAddress(email)
+	return err == nil && a.Address == email && len(email) <= 254
 }
 
 // Canonical returns the form in which addresses are compared.

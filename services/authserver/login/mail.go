@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -63,7 +64,7 @@ func (m *SMTP) Ready(ctx context.Context) error {
 		return err
 	}
 	greeting := make([]byte, 3)
-	if _, err := conn.Read(greeting); err != nil {
+	if _, err := io.ReadFull(conn, greeting); err != nil {
 		return err
 	}
 	if string(greeting) != "220" {
@@ -151,12 +152,17 @@ passcode nothing happens.
 }
 
 // PlainName makes a client's name fit to be shown: control and formatting
-// characters, which could reorder or hide what stands around it, become
-// spaces. A client without a name is called just that.
+// characters, which could reorder or hide what stands around it, and letters
+// that cannot be seen become spaces. It puts the name in quotation marks, and
+// those in the name become apostrophes, so that no name ends before its end
+// and goes on in our words. A client without a name is called just that.
 func PlainName(name string) string {
 	name = strings.Map(func(r rune) rune {
-		if !unicode.IsGraphic(r) {
+		switch {
+		case !unicode.IsGraphic(r), unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), r == '\u2800': // the blank of Braille
 			return ' '
+		case r == '“', r == '”', r == '"':
+			return '\''
 		}
 		return r
 	}, name)

@@ -49,7 +49,11 @@ func (s *Service) Session(ctx context.Context, cookie string) (sess store.Sessio
 		return sess, u, false, nil
 	}
 	if now.Sub(sess.LastSeen) >= touchEvery {
-		if err := s.Store.TouchSession(ctx, sess.ID, now); err != nil {
+		err := s.Store.TouchSession(ctx, sess.ID, now)
+		if errors.Is(err, store.ErrNotFound) {
+			return sess, u, false, nil // signed out in the meantime
+		}
+		if err != nil {
 			return sess, u, false, fmt.Errorf("touch session: %w", err)
 		}
 	}

@@ -38,7 +38,7 @@ func AddUsers(ctx context.Context, s loginStore, file string) error {
 		return fmt.Errorf("USERS_FILE: %w", err)
 	}
 	for _, u := range users {
-		if u.Email == "" || Canonical(u.Email) != u.Email {
+		if !isAddress(u.Email) || Canonical(u.Email) != u.Email {
 			return fmt.Errorf("USERS_FILE: %q is not a lower-case address", u.Email)
 		}
 		if !slices.Contains([]string{"user", "admin"}, u.Role) {

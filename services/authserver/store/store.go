@@ -77,6 +77,7 @@ type Request struct {
 	ID           string
 	Browser      Hash `json:"-"` // of the cookie of the browser that began it
 	ClientID     string
+	Client       Client // as it was when the request began
 	RedirectURI  string
 	State        string
 	Scope        string

@@ -3,6 +3,7 @@
 package certs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -22,7 +23,7 @@ func lock(dir string) (unlock func(), err error) {
 	}
 	for {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR { //nolint:errorlint // system calls return it bare
+		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
 	}

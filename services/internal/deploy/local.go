@@ -118,7 +118,7 @@ func freeAddresses(ctx context.Context, names []string) (map[string]string, erro
 	taken := map[string]bool{}
 	for _, name := range names {
 		for range 100 {
-			addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000))) //nolint:gosec // not a secret
+			addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000)))
 			if taken[addr] {
 				continue
 			}

@@ -49,11 +49,9 @@ func checkAddr(ctx context.Context, host string, port int, runtime string) error
 	case errors.Is(err, syscall.EACCES) && runtime == Docker:
 		// The engine has the privilege that this process lacks. Whether the
 		// port is free shows when somebody answers, or nobody does.
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
-		if err != nil {
-			return nil //nolint:nilerr // nobody listens
+		if !answers(ctx, addr) {
+			return nil
 		}
-		conn.Close()
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("HTTPS_PORT: port %d needs a privilege that this user lacks. Choose one:\n"+
 			"  make up HTTPS_PORT=8443\n"+
@@ -63,6 +61,15 @@ func checkAddr(ctx context.Context, host string, port int, runtime string) error
 		return fmt.Errorf("HTTPS_PORT: %w", err)
 	}
 	return fmt.Errorf("HTTPS_PORT: port %d is in use%s. Stop that, or choose another: make up HTTPS_PORT=%d", port, holder(ctx, port), otherPort(port))
+}
+
+// answers reports whether somebody listens at addr.
+func answers(ctx context.Context, addr string) bool {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
 }
 
 func otherPort(port int) int {

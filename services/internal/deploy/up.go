@@ -66,9 +66,9 @@ func (t *Tool) stopOther(ctx context.Context, name string) error {
 		return nil
 	}
 	other := t.runtime(t.Last.Runtime)
-	running, err := other.running(ctx)
-	if err != nil || !running {
-		return nil //nolint:nilerr // an engine that does not answer runs nothing that could be stopped
+	// An engine that does not answer runs nothing that could be stopped.
+	if running, _ := other.running(ctx); !running {
+		return nil
 	}
 	t.say("Stopping the deployment that runs with RUNTIME=%s. Its state is kept, and is not shared with RUNTIME=%s.", t.Last.Runtime, name)
 	return other.down(ctx)

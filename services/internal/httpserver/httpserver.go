@@ -33,25 +33,27 @@ func New(handler http.Handler, log *slog.Logger) *http.Server {
 }
 
 // Serve answers on every address (comma separated) until ctx ends, then lets
-// requests in flight finish. It uses TLS when srv.TLSConfig is set.
-func Serve(ctx context.Context, srv *http.Server, addrs string, log *slog.Logger) error {
+// requests in flight finish. It uses TLS when srv.TLSConfig is set. Its errors
+// name variable, the setting that addrs came from.
+func Serve(ctx context.Context, srv *http.Server, variable, addrs string, log *slog.Logger) error {
 	var listeners []net.Listener
 	for addr := range strings.SplitSeq(addrs, ",") {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", strings.TrimSpace(addr))
+		l, err := listen(ctx, strings.TrimSpace(addr))
 		if err != nil {
 			for _, l := range listeners {
 				l.Close()
 			}
-			return fmt.Errorf("LISTEN_ADDR: %w; stop what uses the address or choose another", err)
+			return fmt.Errorf("%s: %w; stop what uses the address or choose another", variable, err)
 		}
 		listeners = append(listeners, l)
 	}
+	secure := srv.TLSConfig != nil // asked before the first Serve, which sets it
 	g, gctx := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		log.Info("listening", "addr", l.Addr().String())
 		g.Go(func() error {
 			var err error
-			if srv.TLSConfig != nil {
+			if secure {
 				err = srv.ServeTLS(l, "", "")
 			} else {
 				err = srv.Serve(l)
@@ -71,4 +73,11 @@ func Serve(ctx context.Context, srv *http.Server, addrs string, log *slog.Logger
 	err := g.Wait()
 	log.Info("stopped")
 	return err
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	if addr == "" {
+		return nil, errors.New("an address is empty") // Go would take any port on every interface
+	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", addr)
 }

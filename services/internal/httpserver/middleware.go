@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -45,22 +46,32 @@ func Wrap(h http.Handler, log *slog.Logger, trustRequestID bool) http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set(RequestIDHeader, id)
 		defer func() {
-			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler { //nolint:errorlint // a sentinel that is panicked with, never wrapped
-					panic(p)
-				}
+			p := recover()
+			err, _ := p.(error)
+			aborted := errors.Is(err, http.ErrAbortHandler) // by a proxy whose client or service hung up
+			if p != nil && !aborted {
 				log.Error("panic", "request_id", id, "panic", p, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					http.Error(rec, "Something went wrong here. Quote request id "+id+".", http.StatusInternalServerError)
 				}
+			}
+			if rec.status == 0 {
+				rec.status = http.StatusOK // what net/http answers for a handler that wrote nothing
 			}
 			if r.URL.Path == "/healthz" && rec.status == http.StatusOK {
 				return // one every few seconds says nothing
 			}
 			// The query is left out: an authorization request's is the
 			// client's business, and a careless client puts tokens there.
-			log.Info("request", "request_id", id, "method", r.Method, "host", r.Host, "path", r.URL.Path,
-				"status", rec.status, "bytes", rec.bytes, "duration_ms", float64(time.Since(start).Microseconds())/1000)
+			attrs := []any{"request_id", id, "method", r.Method, "host", r.Host, "path", r.URL.Path,
+				"status", rec.status, "bytes", rec.bytes, "duration_ms", float64(time.Since(start).Microseconds()) / 1000}
+			if aborted {
+				attrs = append(attrs, "aborted", true)
+			}
+			log.Info("request", attrs...)
+			if aborted {
+				panic(p) // net/http cuts the connection
+			}
 		}()
 		h.ServeHTTP(rec, r)
 	})

@@ -17,7 +17,7 @@ const (
 // Grant and token types (RFC 8693 §2.1 and §3).
 const (
 	GrantTokenExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
-	TokenTypeAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // a name, not a credential
+	TokenTypeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
 	TokenTypeJWT         = "urn:ietf:params:oauth:token-type:jwt"
 )
 

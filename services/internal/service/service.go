@@ -39,7 +39,7 @@ func healthcheck(ctx context.Context, environ []string, _ io.Writer) error {
 	var addr string
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		if name == "HEALTH_LISTEN_ADDR" || name == "LISTEN_ADDR" && addr == "" {
+		if name == "HEALTH_LISTEN_ADDR" && value != "" || name == "LISTEN_ADDR" && addr == "" {
 			addr = value
 		}
 	}

@@ -3,22 +3,27 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"demo.example/services/authserver/store"
 )
 
 // SaveClient stores a client. A metadata document that changed replaces what
-// was known of the same client; a dynamic registration never replaces one.
+// was known of the same client. Nothing else is replaced: ErrExists.
 func (db *DB) SaveClient(ctx context.Context, c store.Client) error {
 	metadata, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("client %s: %w", c.ID, err)
 	}
-	return db.exec(ctx, `INSERT INTO clients (id, registration, secret_hash, metadata, created_at) VALUES (?, ?, ?, ?, ?)
+	err = db.exec(ctx, `INSERT INTO clients (id, registration, secret_hash, metadata, created_at) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata
 		WHERE registration = 'cimd' AND excluded.registration = 'cimd'`,
 		c.ID, c.Registration, c.SecretHash[:], string(metadata), millis(c.CreatedAt))
+	if errors.Is(err, store.ErrNotFound) {
+		return store.ErrExists // no row was changed: the one that is there is of another kind
+	}
+	return err
 }
 
 // Client returns the client with an id.

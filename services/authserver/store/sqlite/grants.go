@@ -29,7 +29,7 @@ func (db *DB) AddGrant(ctx context.Context, g store.Grant, c store.Code) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing to do after Commit, and nothing to be done otherwise
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
 	_, err = tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
 		millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
@@ -85,7 +85,7 @@ func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing to do after Commit, and nothing to be done otherwise
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
 	for _, t := range tokens {
 		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, issued_at, expires_at)
 			SELECT ?, ?, ?, id, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,

@@ -21,7 +21,7 @@ func (db *DB) AddRequest(ctx context.Context, r store.Request) error {
 
 // Request returns an authorization request of a browser that has not expired.
 func (db *DB) Request(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error) {
-	return scanRequest(db.read.QueryRowContext(ctx,
+	return scanRequest(browser, db.read.QueryRowContext(ctx,
 		"SELECT data, user_id, auth_time FROM requests WHERE id = ? AND browser = ? AND expires_at > ?",
 		id, browser[:], millis(now)))
 }
@@ -29,12 +29,12 @@ func (db *DB) Request(ctx context.Context, id string, browser store.Hash, now ti
 // TakeRequest returns a request and deletes it in one step: of any number of
 // callers one gets it.
 func (db *DB) TakeRequest(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error) {
-	return scanRequest(db.write.QueryRowContext(ctx,
+	return scanRequest(browser, db.write.QueryRowContext(ctx,
 		"DELETE FROM requests WHERE id = ? AND browser = ? AND expires_at > ? RETURNING data, user_id, auth_time",
 		id, browser[:], millis(now)))
 }
 
-func scanRequest(row interface{ Scan(...any) error }) (store.Request, error) {
+func scanRequest(browser store.Hash, row interface{ Scan(...any) error }) (store.Request, error) {
 	var r store.Request
 	var data, user string
 	var auth int64
@@ -44,7 +44,7 @@ func scanRequest(row interface{ Scan(...any) error }) (store.Request, error) {
 	if err := json.Unmarshal([]byte(data), &r); err != nil {
 		return r, fmt.Errorf("authorization request: %w", err)
 	}
-	r.UserID, r.AuthTime = user, fromMillis(auth)
+	r.Browser, r.UserID, r.AuthTime = browser, user, fromMillis(auth)
 	return r, nil
 }
 
@@ -101,7 +101,7 @@ func (db *DB) LogPasscode(ctx context.Context, email, ip string, now, since time
 	if err != nil {
 		return false, err
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing to do after Commit, and nothing to be done otherwise
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
 	var byEmail, byIP, all int
 	err = tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(email = ?), 0), COALESCE(SUM(ip = ?), 0), COUNT(*)
 		FROM passcode_log WHERE sent_at > ?`, email, ip, millis(since)).Scan(&byEmail, &byIP, &all)

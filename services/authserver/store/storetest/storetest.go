@@ -1,0 +1,218 @@
+// Package storetest is the suite that every store of the authorization server
+// passes, whatever keeps the data. Start with Store, which is all that the
+// rest of the server needs of one.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"demo.example/services/authserver/store"
+)
+
+// Store is what packages grants, clients, login and keys need, and what keeps
+// the whole running: expiry and the administration of users.
+type Store interface {
+	AddUser(ctx context.Context, u store.User) error
+	User(ctx context.Context, id string) (store.User, error)
+	UserByEmail(ctx context.Context, email string) (store.User, error)
+	SetUserStatus(ctx context.Context, id, status string) error
+
+	SaveClient(ctx context.Context, c store.Client) error
+	Client(ctx context.Context, id string) (store.Client, error)
+
+	AddRequest(ctx context.Context, r store.Request) error
+	Request(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
+	TakeRequest(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
+	SignIn(ctx context.Context, requestID, userID string, authTime time.Time) error
+
+	SetPasscode(ctx context.Context, p store.Passcode) error
+	Passcode(ctx context.Context, requestID string) (store.Passcode, error)
+	TryPasscode(ctx context.Context, requestID string, limit int, now time.Time) (store.Passcode, error)
+	TakePasscode(ctx context.Context, requestID string, mac store.Hash) error
+	LogPasscode(ctx context.Context, email, ip string, now, since time.Time, within func(byEmail, byIP, all int) bool) (bool, error)
+
+	AddSession(ctx context.Context, s store.Session) error
+	Session(ctx context.Context, id store.Hash) (store.Session, store.User, error)
+	TouchSession(ctx context.Context, id store.Hash, now time.Time) error
+	DeleteSession(ctx context.Context, id store.Hash) error
+
+	AddConsent(ctx context.Context, c store.Consent) error
+	HasConsent(ctx context.Context, c store.Consent) (bool, error)
+
+	AddGrant(ctx context.Context, g store.Grant, c store.Code) error
+	Code(ctx context.Context, hash store.Hash) (store.Code, store.Grant, error)
+	TakeCode(ctx context.Context, hash store.Hash) error
+
+	AddTokens(ctx context.Context, tokens ...store.Token) error
+	Token(ctx context.Context, hash store.Hash) (store.LiveToken, error)
+	TokenByID(ctx context.Context, id string) (store.LiveToken, error)
+	TakeRefreshToken(ctx context.Context, hash store.Hash) error
+	RevokeToken(ctx context.Context, hash store.Hash) error
+	RevokeGrant(ctx context.Context, id string) error
+
+	AddKey(ctx context.Context, k store.Key) error
+	Keys(ctx context.Context) ([]store.Key, error)
+
+	Expire(ctx context.Context, now time.Time) error
+	Ping(ctx context.Context) error
+}
+
+// Run runs the suite. open returns a new, empty store, and closes it when the
+// test ends.
+func Run(t *testing.T, open func(t *testing.T) Store) {
+	for name, test := range map[string]func(*suite){
+		"users":            (*suite).users,
+		"clients":          (*suite).clients,
+		"client kinds":     (*suite).clientKinds,
+		"requests":         (*suite).requests,
+		"passcodes":        (*suite).passcodes,
+		"passcode log":     (*suite).passcodeLog,
+		"sessions":         (*suite).sessions,
+		"consents":         (*suite).consents,
+		"codes":            (*suite).codes,
+		"grant is atomic":  (*suite).grantIsAtomic,
+		"tokens":           (*suite).tokens,
+		"tokens are one":   (*suite).tokensAreAtomic,
+		"revoke":           (*suite).revoke,
+		"refresh":          (*suite).refresh,
+		"keys":             (*suite).keys,
+		"taken once":       (*suite).takenOnce,
+		"parallel tries":   (*suite).parallelTries,
+		"parallel logging": (*suite).parallelLogging,
+		"expiry":           (*suite).expiry,
+		"outage":           (*suite).outage,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(&suite{T: t, Store: open(t)})
+		})
+	}
+}
+
+// suite is one test and its store.
+type suite struct {
+	*testing.T
+	Store
+}
+
+// now is the time in all tests; a store need not know more than milliseconds.
+var now = time.Date(2026, 7, 28, 12, 0, 0, int(123*time.Millisecond), time.UTC)
+
+// parallel is how many callers race for what only one may get.
+const parallel = 50
+
+// Records that the tests begin with. Each call returns a value of its own.
+func john() store.User {
+	return store.User{ID: "user-1", Email: "john.doe@demo.example", Region: "USA", Role: "user", Status: store.UserApproved}
+}
+
+func agent() store.Client {
+	return store.Client{
+		ID: "dcr-1", Registration: store.RegisteredDynamically, Name: "Agent", URI: "https://agent.example",
+		RedirectURIs: []string{"http://127.0.0.1/cb", "https://agent.example/cb"}, GrantTypes: []string{"authorization_code"},
+		AuthMethod: "none", Scope: "stocks/read", Resources: []string{"https://mcp.demo.example/"},
+		Type: "mcp", Assurance: 1, Remember: true, CreatedAt: now,
+	}
+}
+
+func request(id string) store.Request {
+	return store.Request{
+		ID: id, Browser: store.HashOf("browser"), ClientID: "dcr-1", RedirectURI: "http://127.0.0.1:7/cb", State: "state",
+		Scope: "stocks/read", Resource: "https://mcp.demo.example/", Challenge: "challenge", Nonce: "nonce",
+		ForceLogin: true, ForceConsent: true, MaxAge: -1, ExpiresAt: now.Add(15 * time.Minute),
+	}
+}
+
+func passcode(requestID string) store.Passcode {
+	return store.Passcode{RequestID: requestID, UserID: "user-1", Email: "john.doe@demo.example", MAC: store.HashOf("12345678"), ExpiresAt: now.Add(5 * time.Minute)}
+}
+
+func grant(id string) store.Grant {
+	return store.Grant{
+		ID: id, UserID: "user-1", ClientID: "dcr-1", Resource: "https://mcp.demo.example/", Scope: "stocks/read openid", Nonce: "nonce",
+		AuthTime: now.Add(-time.Minute), CreatedAt: now, ExpiresAt: now.Add(30 * 24 * time.Hour),
+	}
+}
+
+func codeOf(grantID string) store.Code {
+	return store.Code{
+		Hash: store.HashOf("code of " + grantID), GrantID: grantID, ClientID: "dcr-1", RedirectURI: "http://127.0.0.1:7/cb",
+		Challenge: "challenge", ExpiresAt: now.Add(time.Minute),
+	}
+}
+
+func tokenOf(grantID, kind, secret string) store.Token {
+	return store.Token{
+		Hash: store.HashOf(secret), ID: "id of " + secret, Kind: kind, GrantID: grantID, Scope: "stocks/read",
+		IssuedAt: now, ExpiresAt: now.Add(15 * time.Minute),
+	}
+}
+
+// withGrant stores a user, a client, and a grant with its code.
+func (s *suite) withGrant(id string) {
+	s.Helper()
+	if err := s.AddUser(s.Context(), john()); err != nil && !errors.Is(err, store.ErrExists) {
+		s.Fatal(err)
+	}
+	if _, err := s.Client(s.Context(), agent().ID); err != nil {
+		s.must(s.SaveClient(s.Context(), agent()))
+	}
+	s.must(s.AddGrant(s.Context(), grant(id), codeOf(id)))
+}
+
+func (s *suite) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// wants checks that err is the one that callers tell apart.
+func (s *suite) wants(what string, err, want error) {
+	s.Helper()
+	if !errors.Is(err, want) {
+		s.Errorf("%s: got error %v, want %v", what, err, want)
+	}
+}
+
+// equal checks a value that was read.
+func equal[T any](s *suite, what string, got T, err error, want T) {
+	s.Helper()
+	if err != nil {
+		s.Errorf("%s: %v", what, err)
+	} else if diff := cmp.Diff(want, got); diff != "" {
+		s.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// race calls f from many goroutines at once and returns how many succeeded.
+// Whoever does not must be told ErrNotFound.
+func (s *suite) race(what string, f func() error) (won int) {
+	s.Helper()
+	errs := make([]error, parallel)
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range parallel {
+		wg.Go(func() {
+			<-start
+			errs[i] = f()
+		})
+	}
+	close(start)
+	wg.Wait()
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, store.ErrNotFound):
+			s.Errorf("%s: a caller that came too late got error %v, want %v", what, err, store.ErrNotFound)
+		}
+	}
+	return won
+}
