@@ -80,6 +80,7 @@ func (s *server) visit(c echo.Context) (visit, error) {
 	if err != nil {
 		return v, err
 	}
+	v.Request.Browser = v.browser
 	v.Client, err = s.clients.Resolve(r.Context(), v.Request.ClientID)
 	return v, err
 }

@@ -21,7 +21,7 @@ func (s *server) signInPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if ok && !s.grants.NeedsSignIn(v.Request, sess.AuthTime) {
+	if ok && s.continues(v.Request, sess) {
 		if err := s.login.Continue(c.Request().Context(), v.Request.ID, sess); err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (s *server) signIn(c echo.Context) error {
 		return err
 	}
 	err = s.login.Send(c.Request().Context(), v.Request.ID, c.FormValue("email"), c.RealIP(),
-		login.Message{ClientName: v.Client.Name, Site: s.cfg.Issuer()})
+		login.Message{ClientName: v.Client.Name, Site: s.cfg.Issuer(), IP: c.RealIP(), UserAgent: c.Request().UserAgent()})
 	switch {
 	case errors.Is(err, login.ErrBadAddress):
 		return s.page(c, http.StatusBadRequest, "signin", v, map[string]any{
