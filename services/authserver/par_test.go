@@ -1,12 +1,14 @@
 package authserver
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store/sqlite"
 )
 
@@ -20,6 +22,11 @@ func (h *harness) pushed(query url.Values, header ...string) url.Values {
 	}
 	return url.Values{"client_id": {query.Get("client_id")}, "request_uri": {uri}}
 }
+
+// roundTrip answers requests without a network.
+type roundTrip func(*http.Request) *http.Response
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
 
 // TestPushedRequest: RFC 9126, from the push to the code.
 func TestPushedRequest(t *testing.T) {
@@ -126,6 +133,32 @@ func TestPushedRequest(t *testing.T) {
 		h.signInAs(browser, web, john)
 		if a := h.follow(browser, h.get(browser, "/authorize?"+h.pushed(web, basic("stocks-web")...).Encode())); !strings.Contains(a.Body, "Allow access?") {
 			t.Errorf("a pushed request of a confidential client: %d %s", a.Status, a.Body)
+		}
+	})
+
+	t.Run("a client that is described by a document may begin here", func(t *testing.T) {
+		const id = "https://agent.example/client.json"
+		fetches := 0
+		h.clients.Documents = clients.NewDocuments(&http.Client{Transport: roundTrip(func(*http.Request) *http.Response {
+			fetches++
+			body := `{"client_id":"` + id + `","client_name":"Agent","redirect_uris":["` + callback + `"],"post_logout_redirect_uris":["` + goodbye + `"]}`
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}
+		})}, h.time)
+		clientsBefore := h.rows()["clients"]
+		query := h.pushed(h.authorizeQuery(id))
+		if h.rows()["clients"] != clientsBefore {
+			t.Error("a push stored a client that no user let in")
+		}
+		browser := h.newBrowser()
+		code := h.decide(browser, h.signInAs(browser, query, john), "allow").Get("code")
+		if a := h.post(h.newBrowser(), "/token", redeemForm(id, code)); a.Status != http.StatusOK || fetches != 1 {
+			t.Errorf("token: %d %s, after %d fetches", a.Status, a.Body, fetches)
+		}
+		wrong := h.authorizeQuery(id)
+		wrong.Set("client_secret", "x")
+		wantError(h, "a secret of a client without one", h.post(h.newBrowser(), "/par", wrong), 401, "invalid_client")
+		if a := h.get(browser, "/logout?"+url.Values{"client_id": {id}, "post_logout_redirect_uri": {goodbye}}.Encode()); a.Status != http.StatusOK || !strings.Contains(a.Body, "Sign out?") {
+			t.Errorf("its post_logout_redirect_uri: %d", a.Status)
 		}
 	})
 

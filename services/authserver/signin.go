@@ -17,7 +17,7 @@ func (s *server) signInPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	sess, _, ok, err := s.login.Session(c.Request().Context(), cookie(c, sessionCookie))
+	sess, user, ok, err := s.login.Session(c.Request().Context(), cookie(c, sessionCookie))
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,11 @@ func (s *server) signInPage(c echo.Context) error {
 		}
 		return s.next(c, "/consent", v.Request.ID)
 	}
-	return s.page(c, http.StatusOK, "signin", v, nil)
+	data := map[string]any{}
+	if ok {
+		data["Again"] = user.Email // who wonders why they are asked
+	}
+	return s.page(c, http.StatusOK, "signin", v, data)
 }
 
 // signIn serves POST /signin: it mails a passcode to an approved user, and

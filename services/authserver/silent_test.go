@@ -165,7 +165,7 @@ func TestStepUp(t *testing.T) {
 	if page := begin(plain); !strings.Contains(page.Body, "Allow access?") {
 		t.Errorf("reading takes no fresh passcode: %s", page.Body)
 	}
-	if page := begin(trade); !strings.Contains(page.Body, "Send me a passcode") {
+	if page := begin(trade); !strings.Contains(page.Body, "Send me a passcode") || !strings.Contains(page.Body, "takes a new passcode") {
 		t.Fatalf("trading after five minutes: %s", page.Body)
 	}
 	wantSilent(t, h, browser, trade, "login_required")

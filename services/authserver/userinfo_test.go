@@ -143,3 +143,19 @@ func TestUserInfo(t *testing.T) {
 		t.Errorf("without its database: %d", a.Status)
 	}
 }
+
+// FuzzBearer: what is taken for a token is the one word after the scheme.
+func FuzzBearer(f *testing.F) {
+	for _, seed := range []string{"Bearer x", "bearer x", "Bearer", "Bearer ", "Bearer  x", "Bearer x,Bearer y", "Basic x", "", "BEARER\tx"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		secret, refusal := bearer([]string{header})
+		if (secret == "") == (refusal == nil) || strings.ContainsAny(secret, " ,") || refusal == nil && !strings.EqualFold(header, "Bearer "+secret) {
+			t.Errorf("%q: %q, %v", header, secret, refusal)
+		}
+		if _, refusal := bearer([]string{header, header}); refusal == nil {
+			t.Errorf("%q twice is taken", header)
+		}
+	})
+}

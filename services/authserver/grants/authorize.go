@@ -88,7 +88,7 @@ func (s *Service) read(ctx context.Context, params url.Values) (store.Request, e
 // maxParam bounds what is kept of state and nonce, in bytes.
 const maxParam = 2048
 
-// Prompts are the values of prompt that are understood (OpenID Connect Core
+// Prompts are the values of prompt that are served (OpenID Connect Core
 // §3.1.2.1).
 var Prompts = []string{"none", "login", "consent", "select_account"}
 
