@@ -25,6 +25,9 @@ func (s *server) authorize(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if request.Silent {
+		return s.silently(c, request)
+	}
 	return s.next(c, "/signin", request.ID)
 }
 
@@ -60,9 +63,18 @@ func (s *server) redirect(c echo.Context, uri, state string, pairs ...string) {
 	for i := 0; i < len(pairs); i += 2 {
 		answer.Set(pairs[i], pairs[i+1])
 	}
+	s.send(c, uri, answer)
+}
+
+// send adds an answer to a URI that the client registered and sends the
+// browser there.
+func (s *server) send(c echo.Context, uri string, answer url.Values) {
 	separator := "?"
 	if strings.Contains(uri, "?") {
 		separator = "&"
+	}
+	if len(answer) == 0 {
+		separator = ""
 	}
 	c.Response().Header().Set("Cache-Control", "no-store")
 	c.Response().Header().Set("Referrer-Policy", "no-referrer")

@@ -111,7 +111,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		Store:     db,
 		Documents: clients.NewDocuments(clients.NewFetcher(roots, cfg.Host("client"), cfg.ClientHostAddr), now),
 		Policy: clients.Policy{
-			Scope:    oauth.ScopeStocksRead + " " + oauth.ScopeOpenID + " " + oauth.ScopeEmail + " " + oauth.ScopeOfflineAccess,
+			Scope:    oauth.ScopeStocksRead + " " + oauth.ScopeStocksTrade + " " + oauth.ScopeOpenID + " " + oauth.ScopeEmail + " " + oauth.ScopeOfflineAccess,
 			Resource: cfg.MCPResource(),
 		},
 		Now: now,

@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/oauth"
 )
@@ -52,14 +53,7 @@ func (s *server) consent(c echo.Context) error {
 	case "allow":
 		return s.approve(c, v)
 	case "deny":
-		declined, err := s.grants.Deny(c.Request().Context(), v.Request.ID, v.browser)
-		if errors.Is(err, store.ErrNotFound) {
-			return errStale
-		}
-		if err != nil {
-			return err
-		}
-		return declined
+		return s.refuse(c, v.Request, oauth.AccessDenied("the user declined"))
 	}
 	return pageError{Status: http.StatusBadRequest, Title: "No decision", Text: "Go back and choose whether to allow access or to decline."}
 }
@@ -84,6 +78,11 @@ func (s *server) signedIn(c echo.Context, v visit) (store.User, bool, error) {
 	if err != nil || !ok || v.Request.UserID != sess.UserID {
 		return store.User{}, false, err
 	}
+	if !grants.IsHinted(v.Request, user.ID) {
+		// The client means another user: this one's access is not what it
+		// asks for (OpenID Connect Core §3.1.2.1, id_token_hint).
+		return store.User{}, false, s.refuse(c, v.Request, grants.LoginRequired)
+	}
 	return user, true, nil
 }
 
@@ -94,6 +93,8 @@ func (s *server) abilities(v visit, u store.User) []string {
 		switch scope {
 		case oauth.ScopeStocksRead:
 			can = append(can, "Read the stock prices of your region, "+u.Region)
+		case oauth.ScopeStocksTrade:
+			can = append(can, "Trade stocks in your name")
 		case oauth.ScopeOpenID:
 			can = append(can, "Know that you are you when you come back")
 		case oauth.ScopeEmail:

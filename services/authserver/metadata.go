@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/grants"
 	"demo.example/services/internal/oauth"
 )
 
@@ -26,6 +27,10 @@ func (s *server) metadata(c echo.Context) error {
 		"revocation_endpoint":                            iss + "/revoke",
 		"introspection_endpoint":                         iss + "/introspect",
 		"jwks_uri":                                       iss + "/jwks",
+		"pushed_authorization_request_endpoint":          iss + "/par",
+		"require_pushed_authorization_requests":          false,
+		"userinfo_endpoint":                              iss + "/userinfo",
+		"end_session_endpoint":                           iss + "/logout",
 		"scopes_supported":                               s.grants.Scopes(),
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},
@@ -38,8 +43,10 @@ func (s *server) metadata(c echo.Context) error {
 		"client_id_metadata_document_supported":          true,
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{"ES256"},
-		"claims_supported":                               []string{"sub", "auth_time", "acr", "nonce", "email", "email_verified"},
-		"prompt_values_supported":                        []string{"login", "consent", "select_account"},
+		"claims_supported":                               []string{"sub", "auth_time", "acr", "nonce", "at_hash", "email", "email_verified"},
+		"acr_values_supported":                           []string{grants.ACR},
+		"claims_parameter_supported":                     false,
+		"prompt_values_supported":                        grants.Prompts,
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
 		"service_documentation":                          s.cfg.Origin(""),

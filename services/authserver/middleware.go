@@ -45,7 +45,7 @@ func (s *server) anyOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *server) allowedOrigins(next echo.HandlerFunc) echo.HandlerFunc {
 	return withCORS(cors.Options{
 		AllowedOrigins: s.cfg.AllowedOrigins,
-		AllowedMethods: []string{http.MethodPost},
+		AllowedMethods: []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept", "MCP-Protocol-Version"},
 		ExposedHeaders: []string{"WWW-Authenticate"},
 	}, next)

@@ -22,6 +22,7 @@ type registered struct {
 	Name          string   `json:"client_name,omitempty"`
 	URI           string   `json:"client_uri,omitempty"`
 	RedirectURIs  []string `json:"redirect_uris"`
+	LogoutURIs    []string `json:"post_logout_redirect_uris,omitempty"`
 	AuthMethod    string   `json:"token_endpoint_auth_method"`
 	GrantTypes    []string `json:"grant_types"`
 	ResponseTypes []string `json:"response_types"`
@@ -54,7 +55,7 @@ func (s *server) register(c echo.Context) error {
 func registrationOf(c store.Client, secret string) registered {
 	out := registered{
 		ClientID: c.ID, Secret: secret, IssuedAt: c.CreatedAt.Unix(),
-		Name: c.Name, URI: c.URI, RedirectURIs: c.RedirectURIs, AuthMethod: c.AuthMethod,
+		Name: c.Name, URI: c.URI, RedirectURIs: c.RedirectURIs, LogoutURIs: c.LogoutURIs, AuthMethod: c.AuthMethod,
 		GrantTypes: c.GrantTypes, ResponseTypes: []string{"code"}, Scope: c.Scope,
 	}
 	if secret != "" {

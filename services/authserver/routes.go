@@ -22,6 +22,8 @@ func (s *server) routes() http.Handler {
 	// What a client's program calls. Answers are JSON.
 	e.Match(postOptions, "/register", s.register, s.allowedOrigins, noStore)
 	e.Match(postOptions, "/token", s.token(), s.allowedOrigins, noStore, form, s.authenticated)
+	e.Match(postOptions, "/par", s.push, s.allowedOrigins, noStore, form, s.pusher)
+	e.Match(getPostOptions, "/userinfo", s.userinfo, s.allowedOrigins, noStore)
 	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
 	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
 
@@ -36,6 +38,8 @@ func (s *server) routes() http.Handler {
 	e.POST("/consent", s.consent, noStore, s.sameOrigin)
 	e.GET("/signout", s.signOutPage, noStore)
 	e.POST("/signout", s.signOut, noStore, s.sameOrigin)
+	e.GET("/logout", s.logout, noStore)
+	e.POST("/logout", s.logout, noStore) // from any site: it wants an ID token, or asks
 	e.GET("/", s.home)
 
 	e.GET("/static/*", echo.WrapHandler(static()))
@@ -45,4 +49,6 @@ func (s *server) routes() http.Handler {
 var (
 	getOptions  = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
 	postOptions = []string{http.MethodPost, http.MethodOptions}
+
+	getPostOptions = []string{http.MethodGet, http.MethodPost, http.MethodOptions}
 )

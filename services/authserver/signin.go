@@ -17,17 +17,21 @@ func (s *server) signInPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	sess, _, ok, err := s.login.Session(c.Request().Context(), cookie(c, sessionCookie))
+	sess, user, ok, err := s.login.Session(c.Request().Context(), cookie(c, sessionCookie))
 	if err != nil {
 		return err
 	}
-	if ok && !s.grants.NeedsSignIn(v.Request, sess.AuthTime) {
+	if ok && s.continues(v.Request, sess) {
 		if err := s.login.Continue(c.Request().Context(), v.Request.ID, sess); err != nil {
 			return err
 		}
 		return s.next(c, "/consent", v.Request.ID)
 	}
-	return s.page(c, http.StatusOK, "signin", v, nil)
+	data := map[string]any{}
+	if ok {
+		data["Again"] = user.Email // who wonders why they are asked
+	}
+	return s.page(c, http.StatusOK, "signin", v, data)
 }
 
 // signIn serves POST /signin: it mails a passcode to an approved user, and
@@ -38,7 +42,7 @@ func (s *server) signIn(c echo.Context) error {
 		return err
 	}
 	err = s.login.Send(c.Request().Context(), v.Request.ID, c.FormValue("email"), c.RealIP(),
-		login.Message{ClientName: v.Request.Client.Name, Site: s.cfg.Issuer()})
+		login.Message{ClientName: v.Request.Client.Name, Site: s.cfg.Issuer(), IP: c.RealIP(), UserAgent: c.Request().UserAgent()})
 	switch {
 	case errors.Is(err, login.ErrBadAddress):
 		return s.page(c, http.StatusBadRequest, "signin", v, map[string]any{

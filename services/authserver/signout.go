@@ -15,11 +15,7 @@ func (s *server) home(c echo.Context) error {
 // signOutPage serves GET /signout: it asks, since a link must not sign
 // anybody out.
 func (s *server) signOutPage(c echo.Context) error {
-	_, user, ok, err := s.login.Session(c.Request().Context(), cookie(c, sessionCookie))
-	if err != nil {
-		return err
-	}
-	return s.plain(c, "signout", map[string]any{"SignedIn": ok, "User": user, "CSRF": s.formToken(cookie(c, sessionCookie), "signout")})
+	return s.askSignOut(c, leaving{})
 }
 
 // signOut serves POST /signout. Clients keep the access they were given.
@@ -28,9 +24,9 @@ func (s *server) signOut(c echo.Context) error {
 	if !hmac.Equal([]byte(c.FormValue("csrf")), []byte(s.formToken(session, "signout"))) {
 		return pageError{Status: http.StatusForbidden, Title: "This form is not from here", Text: "Open the sign-out page again."}
 	}
-	if err := s.login.SignOut(c.Request().Context(), session); err != nil {
+	l, err := s.leaving(c, c.Request().PostForm)
+	if err != nil {
 		return err
 	}
-	setCookie(c, sessionCookie, "")
-	return c.Redirect(http.StatusSeeOther, "/signout")
+	return s.leave(c, session, l)
 }

@@ -174,9 +174,9 @@ func (w tokenAnswer) Write(b []byte) (int, error) {
 // types here.
 type opClient struct{ store.Client }
 
-func (c opClient) GetID() string                  { return c.ID }
-func (c opClient) RedirectURIs() []string         { return c.Client.RedirectURIs }
-func (opClient) PostLogoutRedirectURIs() []string { return nil }
+func (c opClient) GetID() string                    { return c.ID }
+func (c opClient) RedirectURIs() []string           { return c.Client.RedirectURIs }
+func (c opClient) PostLogoutRedirectURIs() []string { return c.LogoutURIs }
 func (opClient) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }

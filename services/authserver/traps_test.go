@@ -201,9 +201,6 @@ func TestLibraryTraps(t *testing.T) {
 	t.Run("7 client authentication is not enforced", func(t *testing.T) {
 		h := newHarness(t)
 		agent, mcp := h.agent(), h.phantom(h.tokens(h.agent(), john).JSON["access_token"].(string))
-		basicOf := func(id, secret string) []string {
-			return []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
-		}
 		exchange := exchangeForm(mcp, h.cfg.APIResource())
 		with := func(name, value string) url.Values {
 			form := url.Values{}
@@ -387,6 +384,11 @@ func TestLibraryTraps(t *testing.T) {
 			t.Errorf("introspection of a JWT: %v", got)
 		}
 	})
+}
+
+// basicOf returns the Authorization header of any client.
+func basicOf(id, secret string) []string {
+	return []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
 }
 
 // wantError checks a JSON error: its status, its code, and that nothing caches

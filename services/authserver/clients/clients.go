@@ -95,6 +95,7 @@ func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error)
 		Name:         doc.Name,
 		URI:          doc.URI,
 		RedirectURIs: doc.RedirectURIs,
+		LogoutURIs:   doc.LogoutURIs,
 		GrantTypes:   doc.GrantTypes,
 		AuthMethod:   AuthNone,
 		Scope:        r.Policy.Scope,

@@ -26,6 +26,7 @@ type Document struct {
 	Name         string   `json:"client_name"`
 	URI          string   `json:"client_uri"`
 	RedirectURIs []string `json:"redirect_uris"`
+	LogoutURIs   []string `json:"post_logout_redirect_uris"`
 	GrantTypes   []string `json:"grant_types"`
 	AuthMethod   string   `json:"token_endpoint_auth_method"`
 }
@@ -171,6 +172,9 @@ func ParseDocument(id string, body []byte) (Document, error) {
 		return doc, errors.New("the client document asks for an authentication method that is not offered to it; use none")
 	}
 	if err := checkRedirects(doc.RedirectURIs); err != nil {
+		return doc, err
+	}
+	if err := checkLogoutURIs(doc.LogoutURIs); err != nil {
 		return doc, err
 	}
 	if len(doc.GrantTypes) == 0 {

@@ -28,6 +28,7 @@ type preset struct {
 	ID           string   `json:"client_id"`
 	Name         string   `json:"client_name"`
 	RedirectURIs []string `json:"redirect_uris"`
+	LogoutURIs   []string `json:"post_logout_redirect_uris"`
 	GrantTypes   []string `json:"grant_types"`
 	AuthMethod   string   `json:"token_endpoint_auth_method"`
 	SecretFile   string   `json:"secret_file"`
@@ -90,6 +91,12 @@ func (p preset) client(secretsDir string, s site.Site) (store.Client, error) {
 			return c, fmt.Errorf("redirect_uris: %w", err)
 		}
 		c.RedirectURIs = append(c.RedirectURIs, uri)
+	}
+	for _, uri := range p.LogoutURIs {
+		c.LogoutURIs = append(c.LogoutURIs, strings.ReplaceAll(uri, "{client}", s.Origin("client")))
+	}
+	if err := checkLogoutURIs(c.LogoutURIs); err != nil {
+		return c, err
 	}
 	for _, name := range p.Resources {
 		switch name {

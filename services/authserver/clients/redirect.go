@@ -20,15 +20,17 @@ var loopback = regexp.MustCompile(`^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(
 // registered. The strings are compared as they are (RFC 9700 §4.1.3): nothing
 // is decoded or normalised, so nothing can be hidden in it. Only the port of a
 // loopback URI may differ.
-func IsRedirect(c store.Client, uri string) bool {
-	if slices.Contains(c.RedirectURIs, uri) {
+func IsRedirect(c store.Client, uri string) bool { return isRegistered(c.RedirectURIs, uri) }
+
+func isRegistered(uris []string, uri string) bool {
+	if slices.Contains(uris, uri) {
 		return true
 	}
 	got := loopback.FindStringSubmatch(uri)
 	if got == nil {
 		return false
 	}
-	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
+	return slices.ContainsFunc(uris, func(registered string) bool {
 		want := loopback.FindStringSubmatch(registered)
 		return want != nil && want[1] == got[1] && want[3] == got[3]
 	})

@@ -18,6 +18,7 @@ import (
 // particular nothing here can raise the client's trust.
 type Registration struct {
 	RedirectURIs  []string `json:"redirect_uris"`
+	LogoutURIs    []string `json:"post_logout_redirect_uris"`
 	AuthMethod    string   `json:"token_endpoint_auth_method"`
 	GrantTypes    []string `json:"grant_types"`
 	ResponseTypes []string `json:"response_types"`
@@ -42,6 +43,9 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 	none := func(err error) (store.Client, string, error) { return store.Client{}, "", err }
 	if err := checkRedirects(reg.RedirectURIs); err != nil {
 		return none(&oauth.Error{Code: "invalid_redirect_uri", Description: err.Error(), Status: http.StatusBadRequest})
+	}
+	if err := checkLogoutURIs(reg.LogoutURIs); err != nil {
+		return none(invalidMetadata(err.Error()))
 	}
 	if reg.AuthMethod == "" {
 		reg.AuthMethod = AuthBasic // the default that RFC 7591 §2 sets
@@ -75,6 +79,7 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 		Name:         reg.Name,
 		URI:          reg.URI,
 		RedirectURIs: reg.RedirectURIs,
+		LogoutURIs:   reg.LogoutURIs,
 		GrantTypes:   grants,
 		AuthMethod:   reg.AuthMethod,
 		Scope:        scope,

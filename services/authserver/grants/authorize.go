@@ -41,11 +41,36 @@ func (s *Service) Authorize(ctx context.Context, params url.Values, browser stor
 			return store.Request{}, ErrLocal{fmt.Sprintf("The parameter %q was sent more than once.", name)}
 		}
 	}
-	client, err := s.Clients.Resolve(ctx, params.Get("client_id"))
-	if errors.Is(err, clients.ErrUnknown) {
-		s.Log.InfoContext(ctx, "client not resolved", "client_id", params.Get("client_id"), "reason", err.Error())
-		return store.Request{}, ErrLocal{"The application that sent you here is not known, or its description could not be fetched."}
+	var request store.Request
+	var err error
+	if isPushed(params) {
+		request, err = s.takePushed(ctx, params)
+	} else {
+		request, err = s.read(ctx, params)
 	}
+	if err != nil {
+		return store.Request{}, err
+	}
+	request.Browser = browser
+	if err := s.Store.AddRequest(ctx, request); err != nil {
+		return store.Request{}, fmt.Errorf("store authorization request: %w", err)
+	}
+	return request, nil
+}
+
+// resolve finds the client that a browser was sent by.
+func (s *Service) resolve(ctx context.Context, id string) (store.Client, error) {
+	client, err := s.Clients.Resolve(ctx, id)
+	if errors.Is(err, clients.ErrUnknown) {
+		s.Log.InfoContext(ctx, "client not resolved", "client_id", id, "reason", err.Error())
+		return client, ErrLocal{"The application that sent you here is not known, or its description could not be fetched."}
+	}
+	return client, err
+}
+
+// read checks an authorization request whose parameters the browser brings.
+func (s *Service) read(ctx context.Context, params url.Values) (store.Request, error) {
+	client, err := s.resolve(ctx, params.Get("client_id"))
 	if err != nil {
 		return store.Request{}, err
 	}
@@ -57,15 +82,15 @@ func (s *Service) Authorize(ctx context.Context, params url.Values, browser stor
 	if oauthErr != nil {
 		return store.Request{}, &RedirectError{redirect, params.Get("state"), oauthErr}
 	}
-	request.Browser = browser
-	if err := s.Store.AddRequest(ctx, request); err != nil {
-		return store.Request{}, fmt.Errorf("store authorization request: %w", err)
-	}
 	return request, nil
 }
 
 // maxParam bounds what is kept of state and nonce, in bytes.
 const maxParam = 2048
+
+// Prompts are the values of prompt that are served (OpenID Connect Core
+// §3.1.2.1).
+var Prompts = []string{"none", "login", "consent", "select_account"}
 
 // readRequest checks everything but the client and the redirect URI.
 func (s *Service) readRequest(client store.Client, params url.Values) (store.Request, *oauth.Error) {
@@ -88,7 +113,7 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 	case params.Get("code_challenge_method") != "S256":
 		return none, oauth.InvalidRequest("PKCE is required with code_challenge_method=S256")
 	}
-	resource, oauthErr := s.readResource(client, params["resource"])
+	resource, oauthErr := s.readResource(client, params["resource"], params.Get("scope"))
 	if oauthErr != nil {
 		return none, oauthErr
 	}
@@ -98,13 +123,13 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 	}
 	prompt := strings.Fields(params.Get("prompt"))
 	for _, p := range prompt {
-		if !slices.Contains([]string{"login", "consent", "none", "select_account"}, p) || p == "none" && len(prompt) > 1 {
+		if !slices.Contains(Prompts, p) || p == "none" && len(prompt) > 1 {
 			return none, oauth.InvalidRequest("prompt may hold login, consent and select_account, or none alone")
 		}
 	}
-	if slices.Contains(prompt, "none") {
-		// Somebody has to look at this before an agent gets access.
-		return none, &oauth.Error{Code: "interaction_required", Description: "prompt=none is not offered; ask without it"}
+	hinted, oauthErr := s.readHint(client, params)
+	if oauthErr != nil {
+		return none, oauthErr
 	}
 	maxAge := time.Duration(-1)
 	if raw := params.Get("max_age"); raw != "" {
@@ -126,40 +151,60 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 		Nonce:        params.Get("nonce"),
 		ForceLogin:   slices.Contains(prompt, "login") || slices.Contains(prompt, "select_account"),
 		ForceConsent: slices.Contains(prompt, "consent"),
+		Silent:       slices.Contains(prompt, "none"),
+		HintedUser:   hinted,
 		MaxAge:       maxAge,
 		ExpiresAt:    s.Now().Add(RequestLifetime),
 	}, nil
 }
 
 // readResource returns the one resource that the tokens will be for. A client
-// that names none gets its first.
-func (s *Service) readResource(client store.Client, requested []string) (string, *oauth.Error) {
+// that names none gets its first, or, when it only wants to know who the user
+// is, this server itself, which tells that at its userinfo endpoint.
+func (s *Service) readResource(client store.Client, requested []string, scope string) (string, *oauth.Error) {
+	allowed := slices.Clone(client.Resources)
+	if oauth.HasScope(client.Scope, oauth.ScopeOpenID) {
+		allowed = append(allowed, s.Site.Issuer())
+	}
 	switch {
 	case len(client.Resources) == 0:
 		return "", oauth.InvalidTarget("this client may not ask for access to a resource")
+	case len(requested) == 0 && slices.Contains(allowed, s.Site.Issuer()) && isIdentity(scope):
+		return s.Site.Issuer(), nil
 	case len(requested) == 0:
 		return client.Resources[0], nil
 	case len(requested) > 1:
 		return "", oauth.InvalidTarget("ask for one resource at a time: a token is good for one audience")
 	}
 	resource := s.Site.CanonicalResource(requested[0])
-	if !slices.Contains(client.Resources, resource) {
-		return "", oauth.InvalidTarget("this client may ask for " + strings.Join(client.Resources, " or "))
+	if !slices.Contains(allowed, resource) {
+		return "", oauth.InvalidTarget("this client may ask for " + strings.Join(allowed, " or "))
 	}
 	return resource, nil
+}
+
+// isIdentity reports whether a scope is about who the user is and nothing else.
+func isIdentity(scope string) bool {
+	return oauth.HasScope(scope, oauth.ScopeOpenID) && len(intersect(strings.Fields(scope), identityScopes)) == len(strings.Fields(scope))
 }
 
 // readScope returns the scope to put to the user: what was asked for, or the
 // resource's own when nothing was.
 func (s *Service) readScope(client store.Client, resource, requested string) (string, *oauth.Error) {
-	if requested == "" {
-		return s.resourceScope(client.Scope, resource), nil
-	}
 	offered := append(s.scopesOf(resource), identityScopes...)
+	may := oauth.InvalidScope("this client may ask for " + strings.Join(intersect(strings.Fields(client.Scope), offered), " "))
+	if requested == "" {
+		if requested = s.defaultScope(client, resource); requested == "" {
+			return "", may
+		}
+	}
+	if resource == s.Site.Issuer() && !oauth.HasScope(requested, oauth.ScopeOpenID) {
+		return "", oauth.InvalidScope("a token for " + resource + " needs the scope openid")
+	}
 	var scope []string
 	for _, v := range strings.Fields(requested) {
 		if !slices.Contains(offered, v) || !oauth.HasScope(client.Scope, v) {
-			return "", oauth.InvalidScope("this client may ask for " + strings.Join(intersect(strings.Fields(client.Scope), offered), " "))
+			return "", may
 		}
 		if !slices.Contains(scope, v) {
 			scope = append(scope, v)
@@ -168,13 +213,20 @@ func (s *Service) readScope(client store.Client, resource, requested string) (st
 	return strings.Join(scope, " "), nil
 }
 
+// TradeSignInAge is how old a sign-in may be when a client asks for
+// stocks/trade. A session lasts for hours, in which somebody else may have sat
+// down at the browser; a passcode of five minutes ago, its own lifetime, shows
+// that whoever reads the mail is still there.
+const TradeSignInAge = 5 * time.Minute
+
 // NeedsSignIn reports whether the user has to prove again who they are before
 // this request may be approved, given when they last did.
 func (s *Service) NeedsSignIn(r store.Request, authTime time.Time) bool {
-	if r.ForceLogin {
+	age := s.Now().Sub(authTime)
+	if r.ForceLogin || oauth.HasScope(r.Scope, oauth.ScopeStocksTrade) && age > TradeSignInAge {
 		return true
 	}
-	return r.MaxAge >= 0 && s.Now().Sub(authTime) > r.MaxAge
+	return r.MaxAge >= 0 && age > r.MaxAge
 }
 
 // NeedsConsent reports whether the user has to be asked. Clients that nobody
@@ -227,11 +279,12 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 	return r, code, nil
 }
 
-// Deny ends a request that the user declined.
-func (s *Service) Deny(ctx context.Context, requestID string, browser store.Hash) (*RedirectError, error) {
+// Refuse ends a request and returns what to tell the client. ErrNotFound says
+// that the request is gone.
+func (s *Service) Refuse(ctx context.Context, requestID string, browser store.Hash, why *oauth.Error) (*RedirectError, error) {
 	r, err := s.Store.TakeRequest(ctx, requestID, browser, s.Now())
 	if err != nil {
 		return nil, fmt.Errorf("take authorization request: %w", err)
 	}
-	return &RedirectError{r.RedirectURI, r.State, oauth.AccessDenied("the user declined")}, nil
+	return &RedirectError{r.RedirectURI, r.State, why}, nil
 }

@@ -67,7 +67,7 @@ func (s *Service) RedeemCode(ctx context.Context, c store.Client, req CodeReques
 		return Tokens{}, err
 	}
 	if oauth.HasScope(grant.Scope, oauth.ScopeOpenID) {
-		tokens.IDToken, err = s.idToken(c, grant, user)
+		tokens.IDToken, err = s.idToken(c, grant, user, tokens.AccessToken)
 	}
 	return tokens, err
 }

@@ -41,6 +41,8 @@ const (
 type grantStore interface {
 	AddRequest(ctx context.Context, r store.Request) error
 	TakeRequest(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
+	AddPushedRequest(ctx context.Context, hash store.Hash, r store.Request) error
+	TakePushedRequest(ctx context.Context, hash store.Hash, clientID string, now time.Time) (store.Request, error)
 
 	AddConsent(ctx context.Context, c store.Consent) error
 	HasConsent(ctx context.Context, c store.Consent) (bool, error)
@@ -110,9 +112,22 @@ func newSecret() string {
 func (s *Service) scopesOf(resource string) []string {
 	switch resource {
 	case s.Site.MCPResource(), s.Site.APIResource():
-		return []string{oauth.ScopeStocksRead}
+		return []string{oauth.ScopeStocksRead, oauth.ScopeStocksTrade}
 	}
 	return nil
+}
+
+// defaultScope is what a client gets that names no scope: reading, and never
+// trading, which has to be asked for by name.
+func (s *Service) defaultScope(client store.Client, resource string) string {
+	scope := oauth.ScopeStocksRead
+	if resource == s.Site.Issuer() {
+		scope = oauth.ScopeOpenID
+	}
+	if !oauth.HasScope(client.Scope, scope) {
+		return ""
+	}
+	return scope
 }
 
 // identityScopes concern this server alone.

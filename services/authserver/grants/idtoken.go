@@ -1,6 +1,9 @@
 package grants
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+
 	"github.com/golang-jwt/jwt/v5"
 
 	"demo.example/services/authserver/store"
@@ -15,11 +18,12 @@ type idTokenClaims struct {
 	Nonce    string `json:"nonce,omitempty"`
 	AuthTime int64  `json:"auth_time"`
 	ACR      string `json:"acr"`
+	AtHash   string `json:"at_hash"`
 	Email    string `json:"email,omitempty"`
 	Verified bool   `json:"email_verified,omitempty"`
 }
 
-func (s *Service) idToken(c store.Client, g store.Grant, u store.User) (string, error) {
+func (s *Service) idToken(c store.Client, g store.Grant, u store.User, accessToken string) (string, error) {
 	now := s.Now()
 	claims := idTokenClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -32,9 +36,17 @@ func (s *Service) idToken(c store.Client, g store.Grant, u store.User) (string, 
 		Nonce:    g.Nonce,
 		AuthTime: g.AuthTime.Unix(),
 		ACR:      ACR,
+		AtHash:   atHash(accessToken),
 	}
 	if oauth.HasScope(g.Scope, oauth.ScopeEmail) {
 		claims.Email, claims.Verified = u.Email, true
 	}
-	return s.Keys.Sign("JWT", claims)
+	return s.Keys.Sign(idTokenType, claims)
+}
+
+// atHash ties an ID token to the access token that comes with it: the left
+// half of its hash (OpenID Connect Core §3.1.3.6).
+func atHash(accessToken string) string {
+	sum := sha256.Sum256([]byte(accessToken))
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }

@@ -21,6 +21,8 @@ type Message struct {
 	Lifetime     time.Duration
 	ClientName   string // who asks for access
 	Site         string // where the passcode is to be typed
+	IP           string // where the request came from
+	UserAgent    string // of the browser that it came from
 }
 
 // SMTP delivers messages to a mail server.
@@ -120,35 +122,15 @@ func (m *SMTP) deliver(ctx context.Context, msg Message) {
 }
 
 func (m *SMTP) send(ctx context.Context, msg Message) error {
-	letter := mail.NewMsg(mail.WithNoDefaultUserAgent())
-	if err := letter.From(m.from); err != nil {
+	letter, err := m.letter(msg)
+	if err != nil {
 		return err
 	}
-	if err := letter.To(msg.To); err != nil {
-		return err
-	}
-	letter.Subject("Your passcode") // the code itself would show on a locked phone's screen
-	letter.SetDate()
-	letter.SetMessageID()
-	letter.SetBodyString(mail.TypeTextPlain, msg.text())
 	client, err := mail.NewClient(m.host, mail.WithPort(m.port), mail.WithTLSPolicy(mail.TLSOpportunistic), mail.WithTimeout(5*time.Second), mail.WithHELO("login.demo.example"))
 	if err != nil {
 		return err
 	}
 	return client.DialAndSendWithContext(ctx, letter)
-}
-
-func (msg Message) text() string {
-	half := len(msg.Passcode) / 2
-	return fmt.Sprintf(`%s %s
-
-is your passcode. %s asked for access in your name.
-
-Type it at %s and nowhere else. It works once, for %d minutes,
-in the browser that asked for it. Whoever asks you for it by mail or phone is
-not us. If you did not just try to sign in, ignore this mail: without the
-passcode nothing happens.
-`, msg.Passcode[:half], msg.Passcode[half:], PlainName(msg.ClientName), msg.Site, int(msg.Lifetime.Minutes()))
 }
 
 // PlainName makes a client's name fit to be shown: control and formatting

@@ -53,6 +53,7 @@ type Client struct {
 	Name         string
 	URI          string
 	RedirectURIs []string
+	LogoutURIs   []string `json:",omitempty"` // post_logout_redirect_uris
 	GrantTypes   []string
 	AuthMethod   string // token_endpoint_auth_method
 	SecretHash   Hash   `json:"-"` // zero for a client without a secret
@@ -86,6 +87,8 @@ type Request struct {
 	Nonce        string
 	ForceLogin   bool
 	ForceConsent bool
+	Silent       bool          // prompt=none: no page may be shown
+	HintedUser   string        // id_token_hint: nobody else may be signed in; empty for anybody
 	MaxAge       time.Duration // negative when not asked for
 	UserID       string        // empty until signed in
 	AuthTime     time.Time

@@ -9,6 +9,7 @@ import (
 // Scopes of the two resources and of OpenID Connect.
 const (
 	ScopeStocksRead    = "stocks/read"
+	ScopeStocksTrade   = "stocks/trade"
 	ScopeOpenID        = "openid"
 	ScopeEmail         = "email"
 	ScopeOfflineAccess = "offline_access"

@@ -63,10 +63,11 @@ func (s Site) ClientDocument() string { return s.Origin("client") + "/oauth-clie
 
 // CanonicalResource returns the one form in which a resource identifier is
 // compared and put into tokens. With and without the root slash name the same
-// resource (RFC 3986 §6.2.3); nothing else is normalised. It returns the raw
-// value unchanged when it names none of the site's resources.
+// resource (RFC 3986 §6.2.3); nothing else is normalised. The issuer is one of
+// them: it has userinfo to give. It returns the raw value unchanged when it
+// names none of the site's resources.
 func (s Site) CanonicalResource(raw string) string {
-	for _, resource := range []string{s.MCPResource(), s.APIResource()} {
+	for _, resource := range []string{s.MCPResource(), s.APIResource(), s.Issuer()} {
 		if trimRoot(raw) == trimRoot(resource) {
 			return resource
 		}

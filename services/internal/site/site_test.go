@@ -32,6 +32,7 @@ func TestCanonicalResource(t *testing.T) {
 		"https://mcp.demo.localhost:8443":    s.MCPResource(),
 		"https://api.demo.localhost:8443/":   s.APIResource(),
 		"https://api.demo.localhost:8443":    s.APIResource(),
+		"https://login.demo.localhost:8443/": s.Issuer(),
 		"https://mcp.demo.localhost:8443//":  "https://mcp.demo.localhost:8443//",
 		"https://mcp.demo.localhost:8443/?":  "https://mcp.demo.localhost:8443/?",
 		"https://mcp.demo.localhost:8443/#":  "https://mcp.demo.localhost:8443/#",

@@ -26,6 +26,15 @@ CREATE TABLE IF NOT EXISTS requests (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS requests_expiry ON requests (expires_at);
 
+-- Authorization requests that wait for their browser (RFC 9126).
+CREATE TABLE IF NOT EXISTS pushed_requests (
+    hash       BLOB PRIMARY KEY,
+    client_id  TEXT NOT NULL,
+    data       TEXT NOT NULL, -- JSON
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS pushed_requests_expiry ON pushed_requests (expires_at);
+
 CREATE TABLE IF NOT EXISTS passcodes (
     request_id TEXT PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
     user_id    TEXT NOT NULL,

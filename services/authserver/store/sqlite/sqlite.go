@@ -75,6 +75,7 @@ func (db *DB) Ping(ctx context.Context) error {
 func (db *DB) Expire(ctx context.Context, now time.Time) error {
 	for _, q := range []string{
 		"DELETE FROM requests WHERE expires_at <= ?",
+		"DELETE FROM pushed_requests WHERE expires_at <= ?",
 		"DELETE FROM sessions WHERE expires_at <= ?",
 		"DELETE FROM tokens WHERE kind = 'access' AND expires_at <= ?",
 		"DELETE FROM grants WHERE expires_at <= ?",

@@ -1,0 +1,121 @@
+package authserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/grants"
+)
+
+// leaving is a request to end the session (OpenID Connect RP-Initiated Logout
+// 1.0 §2) that was checked.
+type leaving struct {
+	ClientID, RedirectURI, State string // where to go afterwards, if anywhere
+	UserID                       string // whom the client means, if it showed an ID token
+}
+
+// logout serves GET and POST /logout. A client that shows an ID token of the
+// user who is signed in here may end the session; for everybody else the user
+// is asked, since a link must not sign anybody out.
+func (s *server) logout(c echo.Context) error {
+	ctx := c.Request().Context()
+	params, err := authorizeParams(c)
+	if err != nil {
+		return err
+	}
+	l, err := s.leaving(c, params)
+	if err != nil {
+		return err
+	}
+	session := cookie(c, sessionCookie)
+	if c.Request().Method == http.MethodPost && session == "" {
+		// Browsers keep the cookie from forms of other sites, and send it
+		// along when they follow this. The hint stays out of the URL.
+		s.send(c, "/logout", l.params())
+		return nil
+	}
+	_, user, ok, err := s.login.Session(ctx, session)
+	if err != nil {
+		return err
+	}
+	if l.UserID == "" || ok && l.UserID != user.ID {
+		return s.askSignOut(c, l)
+	}
+	return s.leave(c, session, l)
+}
+
+// leave ends the session and sends the browser on.
+func (s *server) leave(c echo.Context, session string, l leaving) error {
+	if err := s.login.SignOut(c.Request().Context(), session); err != nil {
+		return err
+	}
+	setCookie(c, sessionCookie, "")
+	if l.RedirectURI == "" {
+		return c.Redirect(http.StatusSeeOther, "/signout")
+	}
+	answer := url.Values{}
+	if l.State != "" {
+		answer.Set("state", l.State)
+	}
+	s.send(c, l.RedirectURI, answer)
+	return nil
+}
+
+// leaving checks what a client asks for when the user leaves it. A redirect
+// URI counts for the client that registered it alone; with no client named
+// there is none.
+func (s *server) leaving(c echo.Context, params url.Values) (leaving, error) {
+	for name, values := range params {
+		if len(values) > 1 {
+			return leaving{}, grants.ErrLocal{Reason: fmt.Sprintf("The parameter %q was sent more than once.", name)}
+		}
+	}
+	l := leaving{ClientID: params.Get("client_id"), RedirectURI: params.Get("post_logout_redirect_uri"), State: params.Get("state")}
+	// A hint that cannot be read is like none: the user is asked.
+	if hint, err := s.grants.ReadHint(params.Get("id_token_hint")); err == nil {
+		if l.ClientID != "" && l.ClientID != hint.ClientID {
+			return leaving{}, grants.ErrLocal{Reason: "The application named itself differently in two places."}
+		}
+		l.ClientID, l.UserID = hint.ClientID, hint.UserID
+	}
+	if l.RedirectURI == "" {
+		return l, nil
+	}
+	client, err := s.clients.Find(c.Request().Context(), l.ClientID)
+	if errors.Is(err, clients.ErrUnknown) || err == nil && !clients.IsLogoutRedirect(client, l.RedirectURI) {
+		return leaving{}, grants.ErrLocal{Reason: "The application asked to send you to an address that it did not register for signing out."}
+	}
+	return l, err
+}
+
+// params are the checked parameters, without the hint.
+func (l leaving) params() url.Values {
+	out := url.Values{}
+	for name, value := range map[string]string{"client_id": l.ClientID, "post_logout_redirect_uri": l.RedirectURI, "state": l.State} {
+		if value != "" {
+			out.Set(name, value)
+		}
+	}
+	return out
+}
+
+// askSignOut shows the page that asks. What the client wants afterwards rides
+// along, and is checked again when the answer comes.
+func (s *server) askSignOut(c echo.Context, l leaving) error {
+	session := cookie(c, sessionCookie)
+	_, user, ok, err := s.login.Session(c.Request().Context(), session)
+	if err != nil {
+		return err
+	}
+	target := ""
+	if l.RedirectURI != "" {
+		target = formTarget(l.RedirectURI)
+	}
+	return s.render(c, http.StatusOK, "signout", target, map[string]any{
+		"SignedIn": ok, "User": user, "CSRF": s.formToken(session, "signout"), "Leaving": l})
+}
