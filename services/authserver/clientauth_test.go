@@ -14,7 +14,7 @@ import (
 	"demo.example/services/authserver/clients"
 )
 
-func basicOf(id, secret string) []string {
+func basicAs(id, secret string) []string {
 	return []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
 }
 
@@ -45,10 +45,10 @@ func TestTokenEndpointAttacks(t *testing.T) {
 		for name, a := range map[string]answer{
 			"Basic and post":                   h.post(h.newBrowser(), "/token", own("client_id", "stocks-report", "client_secret", reportSecret), basic("stocks-report")...),
 			"post for a Basic client":          h.post(h.newBrowser(), "/token", own("client_id", "stocks-report", "client_secret", reportSecret)),
-			"Basic for a post client":          h.post(h.newBrowser(), "/token", redeemForm(postID, "x"), basicOf(postID, postSecret)...),
+			"Basic for a post client":          h.post(h.newBrowser(), "/token", redeemForm(postID, "x"), basicAs(postID, postSecret)...),
 			"none for a Basic client":          h.post(h.newBrowser(), "/token", own("client_id", "stocks-report")),
 			"none for a key client":            h.post(h.newBrowser(), "/token", redeemForm(withKey, "x")),
-			"Basic for a key client":           h.post(h.newBrowser(), "/token", redeemForm(withKey, "x"), basicOf(withKey, "")...),
+			"Basic for a key client":           h.post(h.newBrowser(), "/token", redeemForm(withKey, "x"), basicAs(withKey, "")...),
 			"a secret for a public client":     h.post(h.newBrowser(), "/token", with(redeemForm(agent, "x"), "client_secret", "x")),
 			"an empty one":                     h.post(h.newBrowser(), "/token", with(redeemForm(agent, "x"), "client_secret", "")),
 			"an assertion for a public client": h.post(h.newBrowser(), "/token", asserted(redeemForm("", "x"), key.sign(h.assertion(agent), nil))),
@@ -75,7 +75,7 @@ func TestTokenEndpointAttacks(t *testing.T) {
 			for path, form := range map[string]url.Values{
 				"/introspect": {"token": {"x"}}, "/revoke": {"token": {"x"}}, "/token": exchangeForm("a.b.c", h.cfg.APIResource()),
 			} {
-				wantError(h, id+" "+path, h.post(h.newBrowser(), path, form, basicOf(id, "")...), 401, "invalid_client")
+				wantError(h, id+" "+path, h.post(h.newBrowser(), path, form, basicAs(id, "")...), 401, "invalid_client")
 			}
 		}
 	})
@@ -137,10 +137,10 @@ func TestFailedAuthenticationHasOneShape(t *testing.T) {
 	form.Del("client_id")
 	var want answer
 	for name, a := range map[string]answer{
-		"unknown client":            h.post(h.newBrowser(), "/token", form, basicOf("nobody", "wrong")...),
-		"wrong secret":              h.post(h.newBrowser(), "/token", form, basicOf("stocks-web", "wrong")...),
+		"unknown client":            h.post(h.newBrowser(), "/token", form, basicAs("nobody", "wrong")...),
+		"wrong secret":              h.post(h.newBrowser(), "/token", form, basicAs("stocks-web", "wrong")...),
 		"wrong method":              h.post(h.newBrowser(), "/token", with(with(form, "client_id", "stocks-web"), "client_secret", "x")),
-		"public with a secret":      h.post(h.newBrowser(), "/token", form, basicOf("mcp-inspector", "x")...),
+		"public with a secret":      h.post(h.newBrowser(), "/token", form, basicAs("mcp-inspector", "x")...),
 		"unknown public client":     h.post(h.newBrowser(), "/token", with(form, "client_id", "nobody")),
 		"no secret":                 h.post(h.newBrowser(), "/token", with(form, "client_id", "stocks-web")),
 		"no client":                 h.post(h.newBrowser(), "/token", form),
