@@ -66,7 +66,7 @@ func TestRegistrationAttacks(t *testing.T) {
 	t.Run("D5 D6 a client that says what it is worth", func(t *testing.T) {
 		m := redirect(callback)
 		for name, value := range map[string]any{
-			"client_id": "gateway", "client_type": "web", "client_assurance_level": 3, "region": "Europe", "scope": "stocks/read admin stocks/trade",
+			"client_id": "gateway", "client_type": "web", "client_assurance_level": 3, "region": "Europe", "scope": "stocks/read admin",
 			"grant_types": []string{"authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"},
 			"first_party": true, "remember_consent": true, "resources": []string{"api"}, "client_secret": "chosen",
 		} {
