@@ -115,6 +115,9 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 			Resource: cfg.MCPResource(),
 		},
 		Now: now,
+
+		Assertions: db,
+		Audiences:  []string{cfg.Issuer(), cfg.Issuer() + "/token"},
 	}
 	return &server{
 		cfg:     cfg,

@@ -54,7 +54,7 @@ const secretFor = "-secret-0123456789abcdef0123456789"
 func newHarness(t *testing.T, change ...func(*Config)) *harness {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web"} {
+	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+secretFor), 0o600); err != nil {
 			t.Fatal(err)
 		}

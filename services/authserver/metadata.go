@@ -11,7 +11,7 @@ import (
 )
 
 // grantTypes are served by the token endpoint, and nothing else is.
-var grantTypes = []string{"authorization_code", "refresh_token", oauth.GrantTokenExchange}
+var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials", oauth.GrantTokenExchange}
 
 // metadata serves the server's description, at both of its well-known places
 // (RFC 8414 §3, OpenID Connect Discovery §4). One document for both: nothing
@@ -38,7 +38,7 @@ func (s *server) metadata(c echo.Context) error {
 		"code_challenge_methods_supported":               []string{"S256"},
 		"token_endpoint_auth_methods_supported":          clients.AuthMethods,
 		"revocation_endpoint_auth_methods_supported":     clients.AuthMethods,
-		"introspection_endpoint_auth_methods_supported":  []string{clients.AuthBasic, clients.AuthPost},
+		"introspection_endpoint_auth_methods_supported":  []string{clients.AuthBasic, clients.AuthPost, clients.AuthPrivateKey},
 		"authorization_response_iss_parameter_supported": true,
 		"client_id_metadata_document_supported":          true,
 		"subject_types_supported":                        []string{"public"},
@@ -50,6 +50,11 @@ func (s *server) metadata(c echo.Context) error {
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
 		"service_documentation":                          s.cfg.Origin(""),
+
+		// For private_key_jwt (RFC 8414 §2).
+		"token_endpoint_auth_signing_alg_values_supported":         clients.Algorithms,
+		"revocation_endpoint_auth_signing_alg_values_supported":    clients.Algorithms,
+		"introspection_endpoint_auth_signing_alg_values_supported": clients.Algorithms,
 	})
 }
 

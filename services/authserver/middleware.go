@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 )
 
@@ -103,6 +105,10 @@ func (s *server) authenticated(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		client, err := s.clients.Authenticate(r.Context(), cred)
+		if refused := (*oauth.Error)(nil); errors.As(err, &refused) {
+			// The client is not told why: this is where its developer can look.
+			s.log.InfoContext(r.Context(), "client not authenticated", "request_id", httpserver.RequestID(r.Context()), "client_id", cred.ID, "reason", err.Error())
+		}
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"encoding/json"
 	"io"
 	"mime"
 	"net/http"
@@ -27,6 +28,9 @@ type registered struct {
 	GrantTypes    []string `json:"grant_types"`
 	ResponseTypes []string `json:"response_types"`
 	Scope         string   `json:"scope"`
+
+	JWKS       json.RawMessage `json:"jwks,omitempty"`
+	SigningAlg string          `json:"token_endpoint_auth_signing_alg,omitempty"`
 }
 
 // register serves POST /register (RFC 7591). Anybody may: what a client gets
@@ -57,6 +61,7 @@ func registrationOf(c store.Client, secret string) registered {
 		ClientID: c.ID, Secret: secret, IssuedAt: c.CreatedAt.Unix(),
 		Name: c.Name, URI: c.URI, RedirectURIs: c.RedirectURIs, LogoutURIs: c.LogoutURIs, AuthMethod: c.AuthMethod,
 		GrantTypes: c.GrantTypes, ResponseTypes: []string{"code"}, Scope: c.Scope,
+		JWKS: json.RawMessage(c.JWKS), SigningAlg: c.SigningAlg,
 	}
 	if secret != "" {
 		out.SecretExpires = new(int64)

@@ -92,6 +92,11 @@ func (p provider) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Ref
 	return p.answer(ctx)(p.s.grants.Refresh(ctx, clientOf(ctx), r.Data.RefreshToken, r.PostForm.Get("scope"), resource))
 }
 
+// ClientCredentialsExchange implements the client credentials grant.
+func (p provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
+	return p.answer(ctx)(p.s.grants.ClientCredentials(ctx, clientOf(ctx), r.PostForm.Get("scope"), r.PostForm["resource"]))
+}
+
 // TokenExchange implements RFC 8693.
 func (p provider) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
 	return p.answer(ctx)(p.s.grants.Exchange(ctx, clientOf(ctx), grants.ExchangeRequest{

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 // Credentials are what a client sent to show who it is.
 type Credentials struct {
-	ID, Secret string
+	ID, Secret string // for private_key_jwt the assertion is the secret, and the id may be in it alone
 	Method     string // how it sent them
 }
 
@@ -29,7 +30,10 @@ func ReadCredentials(header http.Header, form url.Values) (Credentials, error) {
 	case len(authorizations) > 1:
 		return Credentials{}, oauth.InvalidClient()
 	case form.Has("client_assertion") || form.Has("client_assertion_type"):
-		return Credentials{}, oauth.InvalidClient() // private_key_jwt is not offered: nobody may think it was checked
+		if len(authorizations) > 0 || form.Has("client_secret") || form.Get("client_assertion") == "" || form.Get("client_assertion_type") != AssertionType {
+			return Credentials{}, oauth.InvalidClient()
+		}
+		return Credentials{ID: id, Secret: form.Get("client_assertion"), Method: AuthPrivateKey}, nil
 	case len(authorizations) == 1:
 		basicID, basicSecret, ok := parseBasic(authorizations[0])
 		if !ok || form.Has("client_secret") || form.Has("client_id") && id != basicID {
@@ -64,25 +68,33 @@ func parseBasic(header string) (id, secret string, ok bool) {
 
 // Authenticate returns the client that the credentials belong to. The method
 // that the client registered is the only one that it may use. Failures are
-// oauth errors of one shape; anything else is an outage.
+// oauth errors of one shape, after the same work, and say why to the log
+// alone; anything else is an outage.
 func (r *Registry) Authenticate(ctx context.Context, cred Credentials) (store.Client, error) {
+	if cred.Method == AuthPrivateKey {
+		return r.authenticateByKey(ctx, cred)
+	}
 	c, err := r.Find(ctx, cred.ID)
-	if errors.Is(err, ErrUnknown) {
-		return store.Client{}, oauth.InvalidClient()
-	}
-	if err != nil {
+	unknown := errors.Is(err, ErrUnknown)
+	if err != nil && !unknown {
 		return store.Client{}, err
-	}
-	if cred.Method != c.AuthMethod {
-		return store.Client{}, oauth.InvalidClient()
-	}
-	if c.AuthMethod == AuthNone {
-		return c, nil
 	}
 	sent := store.HashOf(cred.Secret)
 	// An unset hash must not equal anything that can be sent.
-	if c.SecretHash == (store.Hash{}) || subtle.ConstantTimeCompare(sent[:], c.SecretHash[:]) != 1 {
-		return store.Client{}, oauth.InvalidClient()
+	right := subtle.ConstantTimeCompare(sent[:], c.SecretHash[:]) == 1 && c.SecretHash != (store.Hash{})
+	switch {
+	case unknown:
+		return refuse("there is no such client")
+	case cred.Method != c.AuthMethod:
+		return refuse(cred.Method + " is not its registered method")
+	case c.AuthMethod != AuthNone && !right:
+		return refuse("the secret is wrong")
 	}
 	return c, nil
+}
+
+// refuse returns the one answer to failed authentication, with the reason for
+// the log.
+func refuse(reason string) (store.Client, error) {
+	return store.Client{}, fmt.Errorf("%w (%s)", oauth.InvalidClient(), reason)
 }

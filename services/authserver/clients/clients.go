@@ -1,7 +1,7 @@
 // Package clients knows who the OAuth clients are: the reviewed ones of this
 // deployment (preset.go), those that registered themselves (register.go, RFC
 // 7591), and those described by a document at their own domain (document.go).
-// It also authenticates them (authenticate.go) and decides whether a redirect
+// It also authenticates them (authenticate.go, assertion.go) and decides whether a redirect
 // URI is theirs (redirect.go).
 package clients
 
@@ -37,10 +37,12 @@ const (
 	AuthNone  = "none"
 	AuthBasic = "client_secret_basic"
 	AuthPost  = "client_secret_post"
+
+	AuthPrivateKey = "private_key_jwt" // OpenID Connect Core §9
 )
 
 // AuthMethods lists what the token endpoint takes.
-var AuthMethods = []string{AuthNone, AuthBasic, AuthPost}
+var AuthMethods = []string{AuthNone, AuthBasic, AuthPost, AuthPrivateKey}
 
 // clientStore is what the registry needs of the store.
 type clientStore interface {
@@ -55,6 +57,9 @@ type Registry struct {
 	Documents *Documents
 	Policy    Policy
 	Now       func() time.Time
+
+	Assertions assertionStore
+	Audiences  []string // whom an assertion may be for: the issuer, or its token endpoint
 }
 
 // Policy is what a client gets that nobody reviewed, whatever it asks for.
@@ -89,7 +94,7 @@ func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error)
 	if err != nil {
 		return store.Client{}, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	return store.Client{
+	c := store.Client{
 		ID:           id,
 		Registration: store.RegisteredByDocument,
 		Name:         doc.Name,
@@ -103,7 +108,11 @@ func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error)
 		Type:         TypeMCP,
 		Assurance:    AssuranceDomain,
 		CreatedAt:    r.Now(),
-	}, nil
+	}
+	if doc.AuthMethod == AuthPrivateKey {
+		c.AuthMethod, c.JWKS, c.SigningAlg, c.Assurance = AuthPrivateKey, doc.keys, doc.SigningAlg, AssuranceKey
+	}
+	return c, nil
 }
 
 // Remember keeps a client that was looked up, once a user let it in, so that

@@ -17,6 +17,8 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
+
+	"demo.example/services/authserver/store"
 )
 
 // Document is a client ID metadata document
@@ -29,6 +31,12 @@ type Document struct {
 	LogoutURIs   []string `json:"post_logout_redirect_uris"`
 	GrantTypes   []string `json:"grant_types"`
 	AuthMethod   string   `json:"token_endpoint_auth_method"`
+
+	// For private_key_jwt.
+	SigningAlg string          `json:"token_endpoint_auth_signing_alg"`
+	JWKS       json.RawMessage `json:"jwks"`
+	JWKSURI    string          `json:"jwks_uri"`
+	keys       string          // what of JWKS can be used
 }
 
 // Limits of a document and of how long one is believed.
@@ -168,9 +176,14 @@ func ParseDocument(id string, body []byte) (Document, error) {
 		return doc, errors.New("the client document names another client_id than its own URL")
 	case doc.Name == "" || len([]rune(doc.Name)) > maxName:
 		return doc, fmt.Errorf("the client document needs a client_name of at most %d characters", maxName)
-	case doc.AuthMethod != "" && doc.AuthMethod != AuthNone:
-		return doc, errors.New("the client document asks for an authentication method that is not offered to it; use none")
+	case doc.AuthMethod != "" && doc.AuthMethod != AuthNone && doc.AuthMethod != AuthPrivateKey:
+		return doc, errors.New("the client document asks for an authentication method that is not offered to it; use none or private_key_jwt")
 	}
+	client := store.Client{AuthMethod: doc.AuthMethod}
+	if err := registerKeys(&client, doc.JWKS, doc.JWKSURI, doc.SigningAlg); err != nil {
+		return doc, fmt.Errorf("the client document: %w", err)
+	}
+	doc.keys = client.JWKS
 	if err := checkRedirects(doc.RedirectURIs); err != nil {
 		return doc, err
 	}

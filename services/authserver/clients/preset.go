@@ -37,6 +37,10 @@ type preset struct {
 	Type         string   `json:"client_type"`
 	Assurance    int      `json:"client_assurance_level"`
 	Remember     bool     `json:"remember_consent"`
+
+	Region     string          `json:"region"` // whose stocks a client sees that acts for itself (client_credentials)
+	SigningAlg string          `json:"token_endpoint_auth_signing_alg"`
+	JWKS       json.RawMessage `json:"jwks"` // public keys, for private_key_jwt
 }
 
 // LoadPresets reads the reviewed clients from file, or the demo's own when
@@ -78,6 +82,7 @@ func (p preset) client(secretsDir string, s site.Site) (store.Client, error) {
 		Type:         p.Type,
 		Assurance:    p.Assurance,
 		Remember:     p.Remember,
+		Region:       p.Region,
 	}
 	if p.ID == "" || p.Name == "" {
 		return c, fmt.Errorf("client_id and client_name are required")
@@ -113,13 +118,24 @@ func (p preset) client(secretsDir string, s site.Site) (store.Client, error) {
 			return c, fmt.Errorf("authorization_code needs redirect_uris, resources, client_type and client_assurance_level")
 		}
 	}
-	if p.AuthMethod != AuthNone {
+	if slices.Contains(p.GrantTypes, "client_credentials") {
+		if p.AuthMethod == AuthNone || len(c.Resources) == 0 || c.Type != TypeMCP && c.Type != TypeWeb || c.Assurance < AssuranceNone || c.Assurance > AssuranceKey {
+			return c, fmt.Errorf("client_credentials needs a client that authenticates, resources, client_type and client_assurance_level")
+		}
+	}
+	if c.Assurance == AssuranceKey && p.AuthMethod != AuthPrivateKey {
+		return c, fmt.Errorf("client_assurance_level 3 is for a client that proves a key: use private_key_jwt")
+	}
+	if err := registerKeys(&c, p.JWKS, "", p.SigningAlg); err != nil {
+		return c, err
+	}
+	if p.AuthMethod == AuthBasic || p.AuthMethod == AuthPost {
 		secret, err := config.ReadSecret("SECRETS_DIR", filepath.Join(secretsDir, p.SecretFile))
 		if err != nil {
 			return c, err
 		}
 		c.SecretHash = store.HashOf(string(secret))
-	} else if slices.Contains(p.GrantTypes, oauth.GrantTokenExchange) {
+	} else if p.AuthMethod == AuthNone && slices.Contains(p.GrantTypes, oauth.GrantTokenExchange) {
 		return c, fmt.Errorf("token exchange needs a client that authenticates")
 	}
 	return c, nil

@@ -14,8 +14,9 @@ import (
 )
 
 // Registration is the metadata that a client sends to register itself (RFC
-// 7591 §2). Everything else that it sends is ignored, as the RFC wants it: in
-// particular nothing here can raise the client's trust.
+// 7591 §2). Everything else that it sends is ignored, as the RFC wants it.
+// Nothing that it says can raise the client's trust, only a key that it then
+// has to prove.
 type Registration struct {
 	RedirectURIs  []string `json:"redirect_uris"`
 	LogoutURIs    []string `json:"post_logout_redirect_uris"`
@@ -25,6 +26,11 @@ type Registration struct {
 	Name          string   `json:"client_name"`
 	URI           string   `json:"client_uri"`
 	Scope         string   `json:"scope"`
+
+	// For private_key_jwt.
+	SigningAlg string          `json:"token_endpoint_auth_signing_alg"`
+	JWKS       json.RawMessage `json:"jwks"`
+	JWKSURI    string          `json:"jwks_uri"`
 }
 
 // Limits on what is kept of a stranger's words.
@@ -88,8 +94,14 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 		Assurance:    AssuranceNone,
 		CreatedAt:    r.Now(),
 	}
+	if err := registerKeys(&c, reg.JWKS, reg.JWKSURI, reg.SigningAlg); err != nil {
+		return none(invalidMetadata(err.Error()))
+	}
 	var secret string
-	if c.AuthMethod != AuthNone {
+	switch c.AuthMethod {
+	case AuthPrivateKey:
+		c.Assurance = AssuranceKey // it proves the key whenever it asks for a token
+	case AuthBasic, AuthPost:
 		secret = rand.Text() + rand.Text() // 256 bits
 		c.SecretHash = store.HashOf(secret)
 	}

@@ -41,7 +41,7 @@ type ExchangeRequest struct {
 	HasActorToken      bool
 }
 
-// Exchange trades the JWT that a resource server was called with for one for
+// Exchange trades the token that a resource server was called with for one for
 // the next hop. It is for the same user and client, for no wider scope and no
 // longer time, and names the caller as the actor.
 func (s *Service) Exchange(ctx context.Context, caller store.Client, req ExchangeRequest) (Tokens, error) {
@@ -49,7 +49,12 @@ func (s *Service) Exchange(ctx context.Context, caller store.Client, req Exchang
 	if err != nil {
 		return Tokens{}, err
 	}
-	subject, t, err := s.subject(ctx, rule, req.SubjectToken)
+	return s.exchange(ctx, caller, rule, req)
+}
+
+// exchange does it under the rule that allows it.
+func (s *Service) exchange(ctx context.Context, caller store.Client, rule ExchangeRule, req ExchangeRequest) (Tokens, error) {
+	subject, t, err := s.subject(ctx, rule, req)
 	if errInactive(err) {
 		return Tokens{}, oauth.InvalidRequest("the subject token is not a valid access token for " + rule.From)
 	}
@@ -62,11 +67,11 @@ func (s *Service) Exchange(ctx context.Context, caller store.Client, req Exchang
 	}
 	now := s.Now()
 	claims := s.claims(t)
-	claims.ID = rand.Text()
+	claims.ID = t.ID + originSeparator + rand.Text()
 	claims.Audience = jwt.ClaimStrings{rule.To}
 	claims.Scope = scope
 	claims.IssuedAt = jwt.NewNumericDate(now)
-	claims.ExpiresAt = jwt.NewNumericDate(earliest(now.Add(ExchangedLifetime), t.ExpiresAt))
+	claims.ExpiresAt = jwt.NewNumericDate(earliest(now.Add(ExchangedLifetime), subject.ExpiresAt.Time))
 	claims.Actor = &token.Actor{Subject: caller.ID, Actor: subject.Actor} // RFC 8693 §4.1: the newest actor is outermost
 	raw, err := s.Keys.Sign(token.Type, claims)
 	if err != nil {
@@ -115,10 +120,34 @@ func (s *Service) exchangeRule(caller store.Client, req ExchangeRequest) (Exchan
 	return ExchangeRule{}, oauth.InvalidTarget("this client may ask for " + strings.Join(targets, " or "))
 }
 
-// subject checks the token to exchange: signed here, an access token, for the
-// audience that the rule starts from, and of a grant that still stands.
-// ErrNotFound says that it is not good.
-func (s *Service) subject(ctx context.Context, rule ExchangeRule, raw string) (token.Claims, store.LiveToken, error) {
+// originSeparator stands in the jti of an exchanged token, between the id of
+// the token that the user's client holds, and what makes it unique. So every
+// token of a chain is known to end with the first.
+const originSeparator = "."
+
+// subject checks the token to exchange: an access token, issued here, for the
+// audience that the rule starts from, and of a grant that still stands. It may
+// be opaque, as the client holds it, or the JWT behind it, as the next hop
+// does. ErrNotFound says that it is not good.
+func (s *Service) subject(ctx context.Context, rule ExchangeRule, req ExchangeRequest) (token.Claims, store.LiveToken, error) {
+	if !strings.Contains(req.SubjectToken, ".") && req.SubjectTokenType == oauth.TokenTypeAccessToken {
+		return s.opaqueSubject(ctx, rule, req.SubjectToken)
+	}
+	return s.jwtSubject(ctx, rule, req.SubjectToken)
+}
+
+func (s *Service) opaqueSubject(ctx context.Context, rule ExchangeRule, secret string) (token.Claims, store.LiveToken, error) {
+	t, err := s.Store.Token(ctx, store.HashOf(secret))
+	if t, err = s.live(ctx, t, err); err != nil {
+		return token.Claims{}, t, fmt.Errorf("find subject token: %w", err)
+	}
+	if t.Kind != store.AccessToken || t.Grant.Resource != rule.From {
+		return token.Claims{}, t, store.ErrNotFound
+	}
+	return s.claims(t), t, nil
+}
+
+func (s *Service) jwtSubject(ctx context.Context, rule ExchangeRule, raw string) (token.Claims, store.LiveToken, error) {
 	var claims token.Claims
 	parser := jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
@@ -134,7 +163,8 @@ func (s *Service) subject(ctx context.Context, rule ExchangeRule, raw string) (t
 	if err != nil {
 		return claims, store.LiveToken{}, store.ErrNotFound
 	}
-	t, err := s.Store.TokenByID(ctx, claims.ID)
+	origin, _, _ := strings.Cut(claims.ID, originSeparator)
+	t, err := s.Store.TokenByID(ctx, origin)
 	if t, err = s.live(ctx, t, err); err != nil {
 		return claims, t, fmt.Errorf("find subject token: %w", err)
 	}

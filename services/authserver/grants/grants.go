@@ -51,6 +51,7 @@ type grantStore interface {
 	Code(ctx context.Context, hash store.Hash) (store.Code, store.Grant, error)
 	TakeCode(ctx context.Context, hash store.Hash) error
 
+	AddClientGrant(ctx context.Context, g store.Grant, t store.Token) error
 	AddTokens(ctx context.Context, tokens ...store.Token) error
 	Token(ctx context.Context, hash store.Hash) (store.LiveToken, error)
 	TokenByID(ctx context.Context, id string) (store.LiveToken, error)
@@ -215,7 +216,8 @@ func (s *Service) live(ctx context.Context, t store.LiveToken, err error) (store
 
 // liveGrant checks what a token hangs on: the grant, the user, the client.
 func (s *Service) liveGrant(ctx context.Context, t store.LiveToken) (store.LiveToken, error) {
-	if t.Grant.Revoked || !s.Now().Before(t.Grant.ExpiresAt) || t.User.Status != store.UserApproved {
+	own := t.Grant.UserID == "" // the client acts for itself
+	if t.Grant.Revoked || !s.Now().Before(t.Grant.ExpiresAt) || !own && t.User.Status != store.UserApproved {
 		return t, store.ErrNotFound
 	}
 	if t.Client.ID == "" { // a reviewed client is not in the store
@@ -227,6 +229,9 @@ func (s *Service) liveGrant(ctx context.Context, t store.LiveToken) (store.LiveT
 			return t, err
 		}
 		t.Client = c
+	}
+	if own && !actsForItself(t.Client) {
+		return t, store.ErrNotFound
 	}
 	return t, nil
 }

@@ -53,9 +53,10 @@ func (s *Service) Introspect(ctx context.Context, caller store.Client, secret st
 }
 
 // claims are what the audience of a token learns (RFC 9068 §2.2). Region comes
-// from the user; type and assurance from how the client registered.
+// from the user; type and assurance from how the client registered. The token
+// of a client that acts for itself says nothing about a user.
 func (s *Service) claims(t store.LiveToken) token.Claims {
-	return token.Claims{
+	claims := token.Claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    s.Site.Issuer(),
 			Subject:   t.User.ID,
@@ -72,6 +73,11 @@ func (s *Service) claims(t store.LiveToken) token.Claims {
 		ClientType:           t.Client.Type,
 		ClientAssuranceLevel: t.Client.Assurance,
 	}
+	if t.Grant.UserID == "" {
+		claims.Subject, claims.Region = ownSubject(t.Client), t.Client.Region
+		claims.AuthTime, claims.ACR = 0, ""
+	}
+	return claims
 }
 
 // errInactive reports whether an error means "not active" instead of an outage.

@@ -63,6 +63,9 @@ type Client struct {
 	Assurance    int    // client_assurance_level of its tokens
 	Remember     bool   // consent given once is enough (reviewed clients only)
 	CreatedAt    time.Time
+	JWKS         string // public keys of a client that signs its assertions (private_key_jwt)
+	SigningAlg   string // the one algorithm that it signs with; empty means any that its keys are good for
+	Region       string // of a client that acts for itself; a person's region is their own
 }
 
 // How a client came to be known.
@@ -124,7 +127,7 @@ type Consent struct {
 // Revoking it ends them all.
 type Grant struct {
 	ID        string
-	UserID    string
+	UserID    string // empty where a client acts for itself (client_credentials)
 	ClientID  string
 	Resource  string
 	Scope     string

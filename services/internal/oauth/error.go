@@ -29,7 +29,7 @@ func InvalidRequest(description string) *Error {
 // InvalidClient is failed client authentication. What exactly failed is not
 // said: it would tell an attacker which client ids exist.
 func InvalidClient() *Error {
-	return &Error{Code: "invalid_client", Description: "client authentication failed: check the client id, the secret and the registered authentication method", Status: http.StatusUnauthorized}
+	return &Error{Code: "invalid_client", Description: "client authentication failed: check the client id, the secret or assertion, and the registered authentication method", Status: http.StatusUnauthorized}
 }
 
 func InvalidGrant(description string) *Error {

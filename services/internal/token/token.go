@@ -133,7 +133,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Claims, error) {
 	if len(raw) > maxSize {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInvalid, maxSize)
 	}
-	if err := checkForm(raw); err != nil {
+	if err := CheckForm(raw); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	claims := new(Claims)

@@ -44,7 +44,7 @@ func (db *DB) AddGrant(ctx context.Context, g store.Grant, c store.Code) error {
 	return tx.Commit()
 }
 
-const grantColumns = "grants.id, grants.user_id, grants.client_id, grants.resource, grants.scope, grants.nonce, grants.auth_time, grants.created_at, grants.expires_at, grants.revoked"
+const grantColumns = "grants.id, COALESCE(grants.user_id, ''), grants.client_id, grants.resource, grants.scope, grants.nonce, grants.auth_time, grants.created_at, grants.expires_at, grants.revoked"
 
 type grantRow struct {
 	store.Grant
@@ -101,12 +101,12 @@ func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
 }
 
 const liveQuery = `SELECT hash, tokens.id, kind, grant_id, tokens.scope, issued_at, tokens.expires_at, used, tokens.revoked, ` +
-	grantColumns + `, ` + userColumns + `, COALESCE(clients.metadata, '')
-	FROM tokens JOIN grants ON grants.id = grant_id JOIN users ON users.id = grants.user_id
+	grantColumns + `, ` + maybeUserColumns + `, COALESCE(clients.metadata, '')
+	FROM tokens JOIN grants ON grants.id = grant_id LEFT JOIN users ON users.id = grants.user_id
 	LEFT JOIN clients ON clients.id = grants.client_id WHERE `
 
-// Token returns a token by its hash, with its grant, user and, unless that is
-// a reviewed one, client.
+// Token returns a token by its hash, with its grant, its user, if there is
+// one, and, unless that is a reviewed one, its client.
 func (db *DB) Token(ctx context.Context, hash store.Hash) (store.LiveToken, error) {
 	return scanToken(db.read.QueryRowContext(ctx, liveQuery+"hash = ?", hash[:]))
 }

@@ -72,7 +72,7 @@ CREATE TABLE IF NOT EXISTS consents (
 
 CREATE TABLE IF NOT EXISTS grants (
     id         TEXT PRIMARY KEY,
-    user_id    TEXT NOT NULL REFERENCES users (id),
+    user_id    TEXT REFERENCES users (id), -- NULL: a client acts for itself
     client_id  TEXT NOT NULL,
     resource   TEXT NOT NULL,
     scope      TEXT NOT NULL,
@@ -114,3 +114,10 @@ CREATE TABLE IF NOT EXISTS keys (
     private    BLOB NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
+
+-- Client assertions that were used (RFC 7523 §3): client and jti, hashed.
+CREATE TABLE IF NOT EXISTS assertions (
+    hash       BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS assertions_expiry ON assertions (expires_at);

@@ -79,6 +79,7 @@ func (db *DB) Expire(ctx context.Context, now time.Time) error {
 		"DELETE FROM sessions WHERE expires_at <= ?",
 		"DELETE FROM tokens WHERE kind = 'access' AND expires_at <= ?",
 		"DELETE FROM grants WHERE expires_at <= ?",
+		"DELETE FROM assertions WHERE expires_at <= ?",
 	} {
 		if _, err := db.write.ExecContext(ctx, q, now.UnixMilli()); err != nil {
 			return fmt.Errorf("expire: %w", err)
