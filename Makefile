@@ -6,11 +6,11 @@
 #   DOMAIN, HTTPS_PORT     where it is reached: demo.localhost, 8443
 #   RUN_DIR, CERTS_DIR     where generated files go: .run, certs
 #   BROWSER=1              make tour: sign in with your own browser
-# What is left out is as in the last `make up`, until `make clean`.
+# What is left out is as in the last `make up`, until `make clean`. make hands
+# both kinds on to what it runs.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-export RUNTIME DOMAIN HTTPS_PORT RUN_DIR CERTS_DIR BROWSER
 
 run  := $(or $(RUN_DIR),.run)
 demo := $(run)/bin/demo

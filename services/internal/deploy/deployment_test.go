@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,7 +51,11 @@ func TestDotEnv(t *testing.T) {
 		if err := os.WriteFile(compose, []byte("services: {a: {image: a, labels: {x: '${DOMAIN} ${RUN_DIR}'}}}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.CommandContext(t.Context(), "docker", "compose", "-f", compose, "config", "--format", "json").Output()
+		cmd := exec.CommandContext(t.Context(), "docker", "compose", "-f", compose, "config", "--format", "json")
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { // the environment goes before the file
+			return strings.HasPrefix(kv, "DOMAIN=") || strings.HasPrefix(kv, "RUN_DIR=")
+		})
+		out, err := cmd.Output()
 		if err != nil {
 			t.Fatal(err)
 		}
