@@ -18,7 +18,7 @@ HAVE_GO := $(shell command -v go 2>/dev/null)
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 
 # The tool itself. go build leaves it alone when it is up to date.
@@ -92,6 +92,19 @@ test: need-go ## All tests: unit and integration of the services, then end to en
 .PHONY: e2e
 e2e: need-go ## The end-to-end tests alone; RUNTIME=docker|local
 	go test -race -count=1 ./e2e/...
+
+# The suite is a program on Node, which comes with it; npm alone must be there.
+suite := $(run)/tools/conformance
+# npm writes this file last.
+installed := $(suite)/node_modules/.package-lock.json
+$(installed): e2e/conformance/package.json e2e/conformance/package-lock.json
+	@command -v npm >/dev/null || { echo "Install npm, which comes with Node.js: https://nodejs.org/" >&2; exit 1; }
+	@mkdir -p $(suite) && cp $^ $(suite)
+	npm ci --prefix $(suite) --ignore-scripts --no-audit --no-fund --loglevel error
+
+.PHONY: conformance
+conformance: need-go $(installed) ## The official MCP conformance suite against the authorization server; needs npm
+	CONFORMANCE=$(abspath $(suite)) go test -count=1 -v ./e2e/conformance
 
 .PHONY: lint
 lint: need-go ## gofmt, and golangci-lint with go vet and staticcheck in it
