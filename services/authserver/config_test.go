@@ -17,7 +17,7 @@ import (
 // start, and the error names it.
 func TestBadSettings(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web"} {
+	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+secretFor), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -67,6 +68,9 @@ func TestDiscoveryTellsTheTruth(t *testing.T) {
 			"refresh_token": func() answer {
 				return h.post(h.newBrowser(), "/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {agent}, "refresh_token": {redeemed.JSON["refresh_token"].(string)}})
 			},
+			"client_credentials": func() answer {
+				return h.post(h.newBrowser(), "/token", ownForm(), basic("stocks-report")...)
+			},
 			"urn:ietf:params:oauth:grant-type:token-exchange": func() answer {
 				return h.post(h.newBrowser(), "/token", exchangeForm(h.phantom(redeemed.JSON["access_token"].(string)), h.cfg.APIResource()), basic("stocksmcp")...)
 			},
@@ -87,14 +91,19 @@ func TestDiscoveryTellsTheTruth(t *testing.T) {
 	})
 
 	t.Run("authentication methods", func(t *testing.T) {
+		key := ecKey()
 		works := map[string]func(form url.Values, id, secret string) []string{
 			"none":                func(url.Values, string, string) []string { return nil },
 			"client_secret_post":  func(form url.Values, _, secret string) []string { form.Set("client_secret", secret); return nil },
 			"client_secret_basic": func(_ url.Values, id, secret string) []string { return basicOf(id, secret) },
+			"private_key_jwt": func(form url.Values, id, _ string) []string {
+				maps.Copy(form, asserted(form, key.sign(h.assertion(id), nil)))
+				return nil
+			},
 		}
 		advertised := list("token_endpoint_auth_methods_supported")
 		for _, method := range advertised {
-			registered := h.registerRaw(map[string]any{"redirect_uris": []string{callback}, "token_endpoint_auth_method": method})
+			registered := h.registerRaw(keyMetadata(map[string]any{"token_endpoint_auth_method": method}, key))
 			f, ok := works[method]
 			if !ok {
 				t.Errorf("%s is advertised, and this test does not know how to use it: add it", method)

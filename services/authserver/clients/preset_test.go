@@ -21,7 +21,7 @@ func secretsDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, secret := range map[string]string{
-		"client-gateway": strings.Repeat("g", 32) + "\n", "client-stocksmcp": strings.Repeat("m", 32), "client-stocks-web": strings.Repeat("w", 32), "short": "short",
+		"client-gateway": strings.Repeat("g", 32) + "\n", "client-stocksmcp": strings.Repeat("m", 32), "client-stocks-web": strings.Repeat("w", 32), "client-stocks-report": strings.Repeat("r", 32), "short": "short",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
@@ -38,13 +38,18 @@ func TestDemoPresets(t *testing.T) {
 	want := map[string]store.Client{
 		"mcp-inspector": {
 			Name: "MCP Inspector", RedirectURIs: []string{"http://localhost:6274/oauth/callback", "http://127.0.0.1:6276/oauth/callback"},
-			GrantTypes: []string{"authorization_code", "refresh_token"}, AuthMethod: AuthNone, Scope: "stocks/read openid email offline_access",
+			GrantTypes: []string{"authorization_code", "refresh_token"}, AuthMethod: AuthNone, Scope: "stocks/read stocks/trade openid email offline_access",
 			Resources: []string{"https://mcp.demo.example/"}, Type: TypeMCP, Assurance: AssuranceNone,
 		},
 		"stocks-web": {
 			Name: "Stocks Web", RedirectURIs: []string{"https://client.demo.example/callback"},
-			GrantTypes: []string{"authorization_code", "refresh_token"}, AuthMethod: AuthBasic, Scope: "stocks/read openid email offline_access",
-			Resources: []string{"https://api.demo.example"}, Type: TypeWeb, Assurance: AssuranceDomain, Remember: true, SecretHash: store.HashOf(strings.Repeat("w", 32)),
+			GrantTypes: []string{"authorization_code", "refresh_token"}, AuthMethod: AuthBasic, Scope: "stocks/read stocks/trade openid email offline_access",
+			LogoutURIs: []string{"https://client.demo.example/"},
+			Resources:  []string{"https://api.demo.example"}, Type: TypeWeb, Assurance: AssuranceDomain, Remember: true, SecretHash: store.HashOf(strings.Repeat("w", 32)),
+		},
+		"stocks-report": {
+			Name: "Nightly stocks report", GrantTypes: []string{"client_credentials"}, AuthMethod: AuthBasic, Scope: "stocks/read", Region: "USA",
+			Resources: []string{"https://api.demo.example"}, Type: TypeWeb, Assurance: AssuranceDomain, SecretHash: store.HashOf(strings.Repeat("r", 32)),
 		},
 		"gateway":   {Name: "API gateway", GrantTypes: []string{}, AuthMethod: AuthBasic, SecretHash: store.HashOf(strings.Repeat("g", 32))},
 		"stocksmcp": {Name: "Stocks MCP server", GrantTypes: []string{oauth.GrantTokenExchange}, AuthMethod: AuthBasic, SecretHash: store.HashOf(strings.Repeat("m", 32))},

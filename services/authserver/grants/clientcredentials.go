@@ -19,7 +19,7 @@ func (s *Service) ClientCredentials(ctx context.Context, c store.Client, request
 	if !actsForItself(c) {
 		return Tokens{}, oauth.UnauthorizedClient("client_credentials is for confidential clients that an administrator registered for it; use authorization_code")
 	}
-	resource, oauthErr := s.readResource(c, resources)
+	resource, oauthErr := s.readResource(c, resources, requested)
 	if oauthErr != nil {
 		return Tokens{}, oauthErr
 	}

@@ -35,14 +35,6 @@ func (s *fuzzStore) TakePushedRequest(context.Context, store.Hash, string, time.
 	return store.Request{}, store.ErrNotFound
 }
 
-// noClients knows nobody but the reviewed clients.
-type noClients struct{}
-
-func (noClients) SaveClient(context.Context, store.Client) error { return nil }
-func (noClients) Client(context.Context, string) (store.Client, error) {
-	return store.Client{}, store.ErrNotFound
-}
-
 // memoryKeys keeps the signing key of one test.
 type memoryKeys struct{ keys []store.Key }
 

@@ -2,6 +2,8 @@ package login
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -32,35 +34,43 @@ func read(t *testing.T, msg Message) (subject string, parts map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	media, params, err := mime.ParseMediaType(got.Header.Get("Content-Type"))
-	if err != nil || media != "multipart/alternative" {
-		t.Fatalf("Content-Type %q, %v", got.Header.Get("Content-Type"), err)
-	}
-	parts = map[string]string{}
-	var order []string
-	for reader := multipart.NewReader(got.Body, params["boundary"]); ; {
-		part, err := reader.NextRawPart()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if part.Header.Get("Content-Transfer-Encoding") != "quoted-printable" {
-			t.Fatalf("encoding %q", part.Header.Get("Content-Transfer-Encoding"))
-		}
-		body, err := io.ReadAll(quotedprintable.NewReader(part))
-		if err != nil {
-			t.Fatal(err)
-		}
-		kind, _, _ := mime.ParseMediaType(part.Header.Get("Content-Type"))
-		parts[kind] = strings.ReplaceAll(string(body), "\r\n", "\n")
-		order = append(order, kind)
+	order, parts, err := partsOf(got)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if len(order) != 2 || order[0] != "text/plain" || order[1] != "text/html" {
 		t.Fatalf("parts %v: the last is the one that is shown (RFC 2046 §5.1.4)", order)
 	}
 	return got.Header.Get("Subject"), parts
+}
+
+// partsOf returns the alternatives of a letter, decoded, by media type, and
+// the order that they are in.
+func partsOf(m *mail.Message) (order []string, parts map[string]string, err error) {
+	media, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/alternative" {
+		return nil, nil, fmt.Errorf("Content-Type %q: %w", m.Header.Get("Content-Type"), err)
+	}
+	parts = map[string]string{}
+	for reader := multipart.NewReader(m.Body, params["boundary"]); ; {
+		part, err := reader.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return order, parts, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if encoding := part.Header.Get("Content-Transfer-Encoding"); encoding != "quoted-printable" {
+			return nil, nil, fmt.Errorf("encoding %q", encoding)
+		}
+		body, err := io.ReadAll(quotedprintable.NewReader(part))
+		if err != nil {
+			return nil, nil, err
+		}
+		kind, _, _ := mime.ParseMediaType(part.Header.Get("Content-Type"))
+		parts[kind] = strings.ReplaceAll(string(body), "\r\n", "\n")
+		order = append(order, kind)
+	}
 }
 
 const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"

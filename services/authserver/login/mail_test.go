@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime/quotedprintable"
 	"net"
 	"net/mail"
 	"strings"
@@ -27,7 +25,7 @@ type mailServer struct {
 type delivered struct {
 	From, To string
 	Header   mail.Header
-	Body     string
+	Body     string // the text part, decoded
 }
 
 func startMailServer(t *testing.T, refuse int) *mailServer {
@@ -103,16 +101,12 @@ func (s *mailServer) serve(c net.Conn) {
 				fmt.Fprint(c, "554 cannot be read\r\n")
 				continue
 			}
-			body := msg.Body
-			if strings.EqualFold(msg.Header.Get("Content-Transfer-Encoding"), "quoted-printable") {
-				body = quotedprintable.NewReader(body)
-			}
-			text, err := io.ReadAll(body)
+			_, parts, err := partsOf(msg)
 			if err != nil {
 				fmt.Fprint(c, "554 cannot be read\r\n")
 				continue
 			}
-			m.Header, m.Body = msg.Header, strings.ReplaceAll(string(text), "\r\n", "\n")
+			m.Header, m.Body = msg.Header, parts["text/plain"]
 			s.mails <- m
 			m = delivered{}
 			fmt.Fprint(c, "250 ok\r\n")

@@ -25,11 +25,14 @@ type Store interface {
 
 	SaveClient(ctx context.Context, c store.Client) error
 	Client(ctx context.Context, id string) (store.Client, error)
+	AddAssertion(ctx context.Context, hash store.Hash, expires time.Time) error
 
 	AddRequest(ctx context.Context, r store.Request) error
 	Request(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
 	TakeRequest(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
 	SignIn(ctx context.Context, requestID, userID string, authTime time.Time) error
+	AddPushedRequest(ctx context.Context, hash store.Hash, r store.Request) error
+	TakePushedRequest(ctx context.Context, hash store.Hash, clientID string, now time.Time) (store.Request, error)
 
 	SetPasscode(ctx context.Context, p store.Passcode) error
 	Passcode(ctx context.Context, requestID string) (store.Passcode, error)
@@ -46,6 +49,7 @@ type Store interface {
 	HasConsent(ctx context.Context, c store.Consent) (bool, error)
 
 	AddGrant(ctx context.Context, g store.Grant, c store.Code) error
+	AddClientGrant(ctx context.Context, g store.Grant, t store.Token) error
 	Code(ctx context.Context, hash store.Hash) (store.Code, store.Grant, error)
 	TakeCode(ctx context.Context, hash store.Hash) error
 
