@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -209,5 +210,29 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		case !strings.HasPrefix(err.Error(), "open "+file+": "):
 			t.Errorf("%s: the error does not name the file: %v", name, err)
 		}
+	}
+}
+
+// TestOtherVersion: a file whose tables are not ours is refused with what to
+// do, and left as it is.
+func TestOtherVersion(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "authserver.db")
+	db, err := sqlite.Open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := raw.ExecContext(t.Context(), "PRAGMA user_version = 999"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlite.Open(t.Context(), file); err == nil || !strings.Contains(err.Error(), "schema 999") {
+		t.Errorf("opened, or: %v", err)
 	}
 }
