@@ -165,6 +165,10 @@ func TestLifetimes(t *testing.T) {
 	if h.active(pairOf(a).access) {
 		t.Error("R7: an access token outlived its grant")
 	}
+	if err := h.db.Expire(t.Context(), h.time()); err != nil {
+		t.Errorf("what has expired cannot be removed: %v", err)
+	}
+	wantError(h, "R7 removed", h.refresh(client, pairOf(a).refresh), 400, "invalid_grant")
 }
 
 // TestRevokeNeedsTheStore: attack R10. What could not be stored is not

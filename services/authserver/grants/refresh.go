@@ -24,14 +24,16 @@ const RefreshGrace = 10 * time.Second
 // used, the same client may send it again and gets a new pair, provided that
 // nobody has used the successor.
 //
-// What a thief gains by that is nothing, because a pair that is given in the
-// grace takes the place of the one given before: the earlier refresh token
-// counts as used, and the earlier access token ends at that moment.
+// A thief must not gain by that. So a pair that is given in the grace takes
+// the place of the one given before: the earlier refresh token counts as used,
+// and the earlier access token ends at that moment.
 //
 //   - There is one unused refresh token in a family at any time, as without a
 //     grace. A thief cannot walk beside the client: of the two pairs one is
 //     dead. If it is the client's, its next call fails, it refreshes with what
 //     it has, and that token is a used one. If it is the thief's, likewise.
+//     That is where a thief stands who sends a token just before its client
+//     does, which no rotation prevents: found out at the other's next call.
 //   - The time runs from the first use and does not start again with a retry.
 //     Two that take the place from each other end at the latest after
 //     RefreshGrace, with the family.
