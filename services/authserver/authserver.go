@@ -58,6 +58,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { mailer.Run(ctx); return nil })
 	g.Go(func() error { s.expire(ctx, db); return nil })
+	g.Go(func() error { s.keys.Run(ctx, log); return nil })
 	g.Go(func() error {
 		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
@@ -83,7 +84,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 	if err != nil {
 		return nil, err
 	}
-	ring, err := keys.Load(ctx, db, kek, now())
+	ring, err := loadKeys(ctx, cfg, db, now)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/mail"
 	"net/url"
+	"time"
 
+	"demo.example/services/authserver/keys"
 	"demo.example/services/internal/site"
 )
 
@@ -25,6 +27,8 @@ type Config struct {
 	UsersFile      string     `env:"USERS_FILE"`       // who may sign in; empty means the demo's people
 	ClientsFile    string     `env:"CLIENTS_FILE"`     // reviewed clients; empty means the demo's own
 	AllowedOrigins []string   `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`
+
+	KeyLifetime time.Duration `env:"KEY_LIFETIME" envDefault:"720h"` // how long a key signs before the next one does
 
 	// An hour's passcodes: for an address, from an IP address, in all.
 	PasscodesPerAddress int `env:"PASSCODES_PER_ADDRESS" envDefault:"60"`
@@ -49,6 +53,9 @@ func (c Config) Validate() error {
 		if u, err := url.Parse(o); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != o {
 			return fmt.Errorf("ALLOWED_ORIGINS: %q is not an origin such as https://client.example", o)
 		}
+	}
+	if c.KeyLifetime < keys.MinLifetime {
+		return fmt.Errorf("KEY_LIFETIME: %s is shorter than %s, the shortest in which a key can be published and used", c.KeyLifetime, keys.MinLifetime)
 	}
 	for _, l := range []struct {
 		name  string

@@ -1,12 +1,14 @@
 package authserver
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/keys"
 	"demo.example/services/internal/oauth"
 )
 
@@ -39,6 +41,7 @@ func (s *server) metadata(c echo.Context) error {
 		"token_endpoint_auth_methods_supported":          clients.AuthMethods,
 		"revocation_endpoint_auth_methods_supported":     clients.AuthMethods,
 		"introspection_endpoint_auth_methods_supported":  []string{clients.AuthBasic, clients.AuthPost, clients.AuthPrivateKey},
+		"introspection_signing_alg_values_supported":     []string{"ES256"}, // RFC 9701 §7
 		"authorization_response_iss_parameter_supported": true,
 		"client_id_metadata_document_supported":          true,
 		"subject_types_supported":                        []string{"public"},
@@ -60,7 +63,7 @@ func (s *server) metadata(c echo.Context) error {
 
 // jwks serves the public keys (RFC 7517 §5).
 func (s *server) jwks(c echo.Context) error {
-	c.Response().Header().Set("Cache-Control", "public, max-age=300")
+	c.Response().Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(keys.CacheFor.Seconds())))
 	return c.Blob(http.StatusOK, "application/jwk-set+json", s.keys.JWKS())
 }
 

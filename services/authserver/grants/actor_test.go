@@ -14,7 +14,6 @@ import (
 	"demo.example/services/authserver/keys"
 	"demo.example/services/authserver/store"
 	"demo.example/services/authserver/store/sqlite"
-	"demo.example/services/internal/config"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
@@ -31,7 +30,7 @@ func TestActorsNest(t *testing.T) {
 	}
 	defer db.Close()
 	clock := func() time.Time { return now }
-	ring, err := keys.Load(ctx, db, config.Secret("key-encryption-key-0123456789abcdef"), now)
+	ring, err := keys.Load(ctx, keys.Config{Store: db, Secret: "key-encryption-key-0123456789abcdef", Lifetime: time.Hour, TokenLifetime: AccessLifetime, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

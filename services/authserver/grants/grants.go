@@ -55,9 +55,10 @@ type grantStore interface {
 	AddTokens(ctx context.Context, tokens ...store.Token) error
 	Token(ctx context.Context, hash store.Hash) (store.LiveToken, error)
 	TokenByID(ctx context.Context, id string) (store.LiveToken, error)
-	TakeRefreshToken(ctx context.Context, hash store.Hash) error
+	Rotate(ctx context.Context, hash store.Hash, now time.Time, grace time.Duration, issue func() (access, refresh store.Token, err error)) error
 	RevokeToken(ctx context.Context, hash store.Hash) error
 	RevokeGrant(ctx context.Context, id string) error
+	RevokeConsent(ctx context.Context, userID, clientID string) error
 
 	User(ctx context.Context, id string) (store.User, error)
 }
@@ -157,39 +158,27 @@ func intersect(a, b []string) []string {
 // narrow returns the requested scope, or the granted one when none is
 // requested. Asking for more than was granted is an error (RFC 6749 §6).
 func narrow(requested, granted string) (string, error) {
-	if requested == "" {
+	fields := strings.Fields(requested)
+	if len(fields) == 0 {
 		return granted, nil
 	}
-	for _, v := range strings.Fields(requested) {
+	for _, v := range fields {
 		if !oauth.HasScope(granted, v) {
 			return "", oauth.InvalidScope("the scope is wider than what was granted; ask the user again with a new authorization request")
 		}
 	}
-	return requested, nil
+	return strings.Join(fields, " "), nil
 }
 
 // issue stores and returns an access token for a grant, and a refresh token
 // where the client registered for one.
 func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scope, grantScope string) (Tokens, error) {
-	now := s.Now()
-	access := newSecret()
-	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
-	out := Tokens{
-		AccessToken: access,
-		TokenType:   "Bearer",
-		ExpiresIn:   int64(expires.Sub(now).Seconds()),
-		Scope:       scope,
-	}
-	tokens := []store.Token{{
-		Hash: store.HashOf(access), ID: rand.Text(), Kind: store.AccessToken,
-		GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: expires,
-	}}
+	out, access := s.newAccess(g, scope)
+	tokens := []store.Token{access}
 	if clients.AllowsGrant(c, "refresh_token") {
-		out.RefreshToken = newSecret()
-		tokens = append(tokens, store.Token{
-			Hash: store.HashOf(out.RefreshToken), ID: rand.Text(), Kind: store.RefreshToken,
-			GrantID: g.ID, Scope: grantScope, IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
-		})
+		secret, refresh := s.newRefresh(g, grantScope)
+		out.RefreshToken = secret
+		tokens = append(tokens, refresh)
 	}
 	err := s.Store.AddTokens(ctx, tokens...)
 	if errors.Is(err, store.ErrNotFound) {
@@ -199,6 +188,30 @@ func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scop
 		return Tokens{}, fmt.Errorf("store tokens: %w", err)
 	}
 	return out, nil
+}
+
+// newAccess makes an access token. It is good once it is stored.
+func (s *Service) newAccess(g store.Grant, scope string) (Tokens, store.Token) {
+	now, secret := s.Now(), newSecret()
+	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
+	return Tokens{
+			AccessToken: secret,
+			TokenType:   "Bearer",
+			ExpiresIn:   int64(expires.Sub(now).Seconds()),
+			Scope:       scope,
+		}, store.Token{
+			Hash: store.HashOf(secret), ID: rand.Text(), Kind: store.AccessToken,
+			GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: expires,
+		}
+}
+
+// newRefresh makes a refresh token. It is good once it is stored.
+func (s *Service) newRefresh(g store.Grant, scope string) (secret string, t store.Token) {
+	now, secret := s.Now(), newSecret()
+	return secret, store.Token{
+		Hash: store.HashOf(secret), ID: rand.Text(), Kind: store.RefreshToken,
+		GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
+	}
 }
 
 // live returns the token behind an opaque secret with its client, or

@@ -20,6 +20,7 @@ import (
 var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
+	ErrReused   = errors.New("used before") // a secret that may be used once
 )
 
 // Hash is what is stored of a secret of at least 128 random bits. Such a

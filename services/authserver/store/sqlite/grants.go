@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 
 	"demo.example/services/authserver/store"
@@ -86,6 +87,13 @@ func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	if err := insertTokens(ctx, tx, tokens...); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func insertTokens(ctx context.Context, tx *sql.Tx, tokens ...store.Token) error {
 	for _, t := range tokens {
 		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, issued_at, expires_at)
 			SELECT ?, ?, ?, id, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
@@ -97,7 +105,7 @@ func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
 			return store.ErrNotFound
 		}
 	}
-	return tx.Commit()
+	return nil
 }
 
 const liveQuery = `SELECT hash, tokens.id, kind, grant_id, tokens.scope, issued_at, tokens.expires_at, used, tokens.revoked, ` +
@@ -137,12 +145,6 @@ func scanToken(row interface{ Scan(...any) error }) (store.LiveToken, error) {
 	return t, nil
 }
 
-// TakeRefreshToken marks a refresh token as used, or returns ErrNotFound when
-// it was before: of any number of callers one succeeds.
-func (db *DB) TakeRefreshToken(ctx context.Context, hash store.Hash) error {
-	return db.exec(ctx, "UPDATE tokens SET used = 1 WHERE hash = ? AND kind = 'refresh' AND used = 0 AND revoked = 0", hash[:])
-}
-
 // RevokeToken ends one token. Ending it again is fine.
 func (db *DB) RevokeToken(ctx context.Context, hash store.Hash) error {
 	_, err := db.write.ExecContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash = ?", hash[:])
@@ -153,6 +155,25 @@ func (db *DB) RevokeToken(ctx context.Context, hash store.Hash) error {
 func (db *DB) RevokeGrant(ctx context.Context, id string) error {
 	_, err := db.write.ExecContext(ctx, "UPDATE grants SET revoked = 1 WHERE id = ?", id)
 	return err
+}
+
+// RevokeConsent forgets what a user allowed a client and ends every grant of
+// the two, in one step. Nothing to end is fine.
+func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) error {
+	tx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	for _, q := range []string{
+		"DELETE FROM consents WHERE user_id = ? AND client_id = ?",
+		"UPDATE grants SET revoked = 1 WHERE user_id = ? AND client_id = ?",
+	} {
+		if _, err := tx.ExecContext(ctx, q, userID, clientID); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // AddKey stores a signing key.
@@ -178,4 +199,10 @@ func (db *DB) Keys(ctx context.Context) ([]store.Key, error) {
 		keys = append(keys, k)
 	}
 	return keys, rows.Err()
+}
+
+// DeleteKey removes a signing key. One that is gone already is fine.
+func (db *DB) DeleteKey(ctx context.Context, id string) error {
+	_, err := db.write.ExecContext(ctx, "DELETE FROM keys WHERE id = ?", id)
+	return err
 }

@@ -18,7 +18,7 @@ func (db *DB) AddClientGrant(ctx context.Context, g store.Grant, t store.Token) 
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing to do after Commit, and nothing to be done otherwise
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
 	_, err = tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
 		VALUES (?, NULL, ?, ?, ?, '', 0, ?, ?)`, g.ID, g.ClientID, g.Resource, g.Scope, millis(g.CreatedAt), millis(g.ExpiresAt))
 	if err != nil {

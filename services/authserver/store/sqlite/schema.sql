@@ -83,6 +83,7 @@ CREATE TABLE IF NOT EXISTS grants (
     revoked    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS grants_expiry ON grants (expires_at);
+CREATE INDEX IF NOT EXISTS grants_user ON grants (user_id, client_id);
 
 CREATE TABLE IF NOT EXISTS codes (
     hash         BLOB PRIMARY KEY,
@@ -108,6 +109,15 @@ CREATE TABLE IF NOT EXISTS tokens (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS tokens_grant ON tokens (grant_id);
 CREATE INDEX IF NOT EXISTS tokens_expiry ON tokens (expires_at);
+
+-- What took the place of a refresh token that was used (grants/refresh.go).
+CREATE TABLE IF NOT EXISTS rotations (
+    hash       BLOB PRIMARY KEY REFERENCES tokens (hash) ON DELETE CASCADE,
+    successor  BLOB NOT NULL REFERENCES tokens (hash) ON DELETE CASCADE,
+    access     BLOB NOT NULL, -- the access token that came with the successor
+    rotated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS rotations_successor ON rotations (successor);
 
 CREATE TABLE IF NOT EXISTS keys (
     id         TEXT PRIMARY KEY,
