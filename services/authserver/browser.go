@@ -10,6 +10,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
 )
 
@@ -81,6 +83,9 @@ func (s *server) visit(c echo.Context) (visit, error) {
 		return v, err
 	}
 	v.Client, err = s.clients.Resolve(r.Context(), v.Request.ClientID)
+	if errors.Is(err, clients.ErrUnknown) {
+		return v, grants.ErrLocal{Reason: "The application that sent you here is not known any more, or its description could not be fetched."}
+	}
 	return v, err
 }
 

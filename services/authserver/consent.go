@@ -59,6 +59,9 @@ func (s *server) consent(c echo.Context) error {
 		if err != nil {
 			return err
 		}
+		if v.Request.Device != "" {
+			return s.deviceDone(c, false)
+		}
 		return declined
 	}
 	return pageError{Status: http.StatusBadRequest, Title: "No decision", Text: "Go back and choose whether to allow access or to decline."}
@@ -72,6 +75,9 @@ func (s *server) approve(c echo.Context, v visit) error {
 	}
 	if err != nil {
 		return err
+	}
+	if request.Device != "" {
+		return s.deviceDone(c, true)
 	}
 	s.redirect(c, request.RedirectURI, request.State, "code", code)
 	return nil

@@ -167,7 +167,7 @@ func ParseDocument(id string, body []byte) (Document, error) {
 	if len(doc.GrantTypes) == 0 {
 		doc.GrantTypes = []string{"authorization_code"}
 	}
-	if doc.GrantTypes = known(doc.GrantTypes, offered); !slices.Contains(doc.GrantTypes, "authorization_code") {
+	if doc.GrantTypes = known(doc.GrantTypes, offeredToDocuments); !slices.Contains(doc.GrantTypes, "authorization_code") {
 		return doc, errors.New("the client document does not list the grant type authorization_code")
 	}
 	return doc, nil

@@ -9,7 +9,7 @@ import (
 )
 
 // SaveClient stores a client. A metadata document that changed replaces what
-// was known of the same client; a dynamic registration never replaces one.
+// was known of the same client; nothing else is ever replaced by it.
 func (db *DB) SaveClient(ctx context.Context, c store.Client) error {
 	metadata, err := json.Marshal(c)
 	if err != nil {
