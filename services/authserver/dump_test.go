@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"database/sql"
 	"os"
 	"strings"
 )
@@ -20,4 +21,18 @@ func (h *harness) dump() string {
 		h.Fatal("the database is empty")
 	}
 	return b.String()
+}
+
+// count asks the database itself for a number.
+func (h *harness) count(query string, args ...any) (n int) {
+	h.Helper()
+	db, err := sql.Open("sqlite", h.cfg.DatabaseFile)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(h.Context(), query, args...).Scan(&n); err != nil {
+		h.Fatal(err)
+	}
+	return n
 }

@@ -10,9 +10,13 @@ import (
 	"demo.example/services/authserver/store"
 )
 
+// trimEvery is how many registrations pass until the oldest are looked for,
+// which takes a look at all of them.
+const trimEvery = 64
+
 // AddRegistration stores a client that registered itself, until a time unless
-// it is used before. At most maxUnused clients that nobody ever used are kept:
-// the oldest of them go first, so a flood fills nothing.
+// it is used before. Not many more than maxUnused clients that nobody ever used
+// are kept: the oldest of them go first, so a flood fills nothing.
 func (db *DB) AddRegistration(ctx context.Context, c store.Client, token store.Hash, until time.Time, maxUnused int) error {
 	metadata, err := json.Marshal(c)
 	if err != nil {
@@ -24,8 +28,11 @@ func (db *DB) AddRegistration(ctx context.Context, c store.Client, token store.H
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "INSERT INTO registrations (client_id, token_hash, keep_until) VALUES (?, ?, ?)", c.ID, token[:], millis(until))
+		res, err := tx.ExecContext(ctx, "INSERT INTO registrations (client_id, token_hash, keep_until) VALUES (?, ?, ?)", c.ID, token[:], millis(until))
 		if err != nil {
+			return err
+		}
+		if n, err := res.LastInsertId(); err != nil || n%trimEvery != 0 {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM clients WHERE id IN (SELECT client_id FROM registrations WHERE used = 0
