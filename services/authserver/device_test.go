@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/store"
 )
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
@@ -196,6 +197,49 @@ func TestDevicePolling(t *testing.T) {
 		}
 		wantError(h, "suspended", h.poll(client, start), 400, "invalid_grant")
 	})
+}
+
+// TestDeviceRedeemedOnce: of polls that find the approval at the same moment,
+// one gets tokens.
+func TestDeviceRedeemedOnce(t *testing.T) {
+	h := newHarness(t)
+	id := h.console()
+	client, err := h.clients.Find(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		start, browser := h.startDevice(id), h.newBrowser()
+		h.decideForDevice(browser, h.typeAndSignIn(browser, start.JSON["user_code"].(string)), "allow")
+		if got := parallel(50, func() bool {
+			_, err := h.grants.RedeemDevice(t.Context(), client, start.JSON["device_code"].(string))
+			return err == nil
+		}); got != 1 {
+			t.Errorf("one device code was redeemed %d times", got)
+		}
+	}
+}
+
+// TestDeviceIsAlwaysAskedAbout: not even a reviewed client, once allowed, gets
+// to a device without a question: whose device it is nobody knows (RFC 8628
+// §5.4).
+func TestDeviceIsAlwaysAskedAbout(t *testing.T) {
+	h := newHarness(t)
+	user, err := h.db.UserByEmail(t.Context(), john)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reviewed := store.Client{ID: "reviewed", Registration: store.RegisteredByReview, Remember: true}
+	r := store.Request{UserID: user.ID, ClientID: reviewed.ID, Resource: h.cfg.MCPResource(), Scope: "stocks/read"}
+	if err := h.db.AddConsent(t.Context(), store.Consent{UserID: r.UserID, ClientID: r.ClientID, Resource: r.Resource, Scope: r.Scope, GivenAt: h.time()}); err != nil {
+		t.Fatal(err)
+	}
+	for device, want := range map[string]bool{"": false, "device": true} {
+		r.Device = device
+		if ask, err := h.grants.NeedsConsent(t.Context(), r, reviewed); err != nil || ask != want {
+			t.Errorf("device %q: asked %v (%v), want %v", device, ask, err, want)
+		}
+	}
 }
 
 func TestDeviceRefusals(t *testing.T) {
