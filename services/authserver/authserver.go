@@ -23,6 +23,7 @@ import (
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/keys"
+	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store/sqlite"
 	"demo.example/services/internal/config"
@@ -76,6 +77,9 @@ type server struct {
 	csrf    []byte // key of the form tokens
 	log     *slog.Logger
 	now     func() time.Time
+
+	userCodes     *limits.Limiter // wrong ones
+	registrations *limits.Limiter
 }
 
 // newServer builds the layers from the store up.
@@ -93,6 +97,10 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		return nil, err
 	}
 	passcodeKey, err := keys.Derive(kek, "passcodes")
+	if err != nil {
+		return nil, err
+	}
+	deviceKey, err := keys.Derive(kek, "user codes")
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +123,10 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 			Scope:    oauth.ScopeStocksRead + " " + oauth.ScopeStocksTrade + " " + oauth.ScopeOpenID + " " + oauth.ScopeEmail + " " + oauth.ScopeOfflineAccess,
 			Resource: cfg.MCPResource(),
 		},
-		Now: now,
+		// Twice what an hour can bring: whoever is in the middle of a sign-in
+		// is never among the oldest.
+		MaxUnused: 2 * cfg.RegistrationsTotal,
+		Now:       now,
 
 		Assertions: db,
 		Audiences:  []string{cfg.Issuer(), cfg.Issuer() + "/token"},
@@ -124,7 +135,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		cfg:     cfg,
 		db:      db,
 		clients: registry,
-		grants:  grants.New(grants.Service{Site: cfg.Site, Store: db, Clients: registry, Keys: ring, Log: log, Now: now}),
+		grants:  grants.New(grants.Service{Site: cfg.Site, Store: db, Clients: registry, Keys: ring, Log: log, Now: now, DeviceKey: deviceKey}),
 		login: &login.Service{
 			Store: db, Mailer: mailer, Key: passcodeKey, Log: log, Now: now,
 			Limits: login.Limits{PerAddress: cfg.PasscodesPerAddress, PerIP: cfg.PasscodesPerIP, Total: cfg.PasscodesTotal},
@@ -133,6 +144,9 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		csrf: csrfKey,
 		log:  log,
 		now:  now,
+
+		userCodes:     limits.New(userCodesPerIP, userCodesTotal, userCodeWindow, now),
+		registrations: limits.New(cfg.RegistrationsPerIP, cfg.RegistrationsTotal, time.Hour, now),
 	}, nil
 }
 

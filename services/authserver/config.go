@@ -34,6 +34,11 @@ type Config struct {
 	PasscodesPerAddress int `env:"PASSCODES_PER_ADDRESS" envDefault:"60"`
 	PasscodesPerIP      int `env:"PASSCODES_PER_IP" envDefault:"300"`
 	PasscodesTotal      int `env:"PASSCODES_TOTAL" envDefault:"3000"`
+
+	// An hour's registrations: from an IP address (of IPv6 a /64), in all. Of
+	// those that no user ever approved, twice as many as the latter are kept.
+	RegistrationsPerIP int `env:"REGISTRATIONS_PER_IP" envDefault:"1000"`
+	RegistrationsTotal int `env:"REGISTRATIONS_TOTAL" envDefault:"10000"`
 }
 
 // Validate reports the first variable that cannot be used.
@@ -60,7 +65,8 @@ func (c Config) Validate() error {
 	for _, l := range []struct {
 		name  string
 		value int
-	}{{"PASSCODES_PER_ADDRESS", c.PasscodesPerAddress}, {"PASSCODES_PER_IP", c.PasscodesPerIP}, {"PASSCODES_TOTAL", c.PasscodesTotal}} {
+	}{{"PASSCODES_PER_ADDRESS", c.PasscodesPerAddress}, {"PASSCODES_PER_IP", c.PasscodesPerIP}, {"PASSCODES_TOTAL", c.PasscodesTotal},
+		{"REGISTRATIONS_PER_IP", c.RegistrationsPerIP}, {"REGISTRATIONS_TOTAL", c.RegistrationsTotal}} {
 		if l.value < 1 {
 			return fmt.Errorf("%s: %d is not a positive number", l.name, l.value)
 		}

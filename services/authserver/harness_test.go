@@ -66,6 +66,7 @@ func newHarness(t *testing.T, change ...func(*Config)) *harness {
 		Site: site.Site{Domain: "demo.localhost", HTTPSPort: 8443}, SecretsDir: dir,
 		DatabaseFile: filepath.Join(dir, "authserver.db"), AllowedOrigins: []string{"http://localhost:6274"},
 		KeyLifetime: 30 * 24 * time.Hour, PasscodesPerAddress: 60, PasscodesPerIP: 300, PasscodesTotal: 3000,
+		RegistrationsPerIP: 1000, RegistrationsTotal: 10_000,
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -13,7 +13,7 @@ import (
 )
 
 // grantTypes are served by the token endpoint, and nothing else is.
-var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials", oauth.GrantTokenExchange}
+var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials", oauth.GrantTokenExchange, oauth.GrantDeviceCode}
 
 // metadata serves the server's description, at both of its well-known places
 // (RFC 8414 §3, OpenID Connect Discovery §4). One document for both: nothing
@@ -26,6 +26,7 @@ func (s *server) metadata(c echo.Context) error {
 		"authorization_endpoint":                         iss + "/authorize",
 		"token_endpoint":                                 iss + "/token",
 		"registration_endpoint":                          iss + "/register",
+		"device_authorization_endpoint":                  iss + "/device_authorization",
 		"revocation_endpoint":                            iss + "/revoke",
 		"introspection_endpoint":                         iss + "/introspect",
 		"jwks_uri":                                       iss + "/jwks",

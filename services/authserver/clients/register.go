@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -39,15 +38,22 @@ const (
 	maxName      = 100 // characters
 )
 
-// offered are the grant types that a client may register for.
-var offered = []string{"authorization_code", "refresh_token"}
+// Grant types that a client may register for. A device's token requests come
+// before any user approved it, and nothing is fetched at the token endpoint:
+// so a client that is only described by a document cannot be one.
+var (
+	offered            = []string{"authorization_code", "refresh_token", oauth.GrantDeviceCode}
+	offeredToDocuments = []string{"authorization_code", "refresh_token"}
+)
 
-// Register stores a new client and returns it with its secret, which is empty
-// for a public client and is not stored. Errors that the client can mend are
-// oauth errors (RFC 7591 §3.2.2).
-func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client, string, error) {
+// describe returns the client that metadata describes, with its secret, which
+// is empty for a public client and is not stored. Errors that the client can
+// mend are oauth errors (RFC 7591 §3.2.2).
+func (r *Registry) describe(reg Registration) (store.Client, string, error) {
 	none := func(err error) (store.Client, string, error) { return store.Client{}, "", err }
-	if err := checkRedirects(reg.RedirectURIs); err != nil {
+	// Nobody is sent to a client that only asks by device (RFC 7591 §2).
+	redirected := len(reg.GrantTypes) == 0 || slices.Contains(reg.GrantTypes, "authorization_code") || len(reg.RedirectURIs) > 0
+	if err := checkRedirects(reg.RedirectURIs); redirected && err != nil {
 		return none(&oauth.Error{Code: "invalid_redirect_uri", Description: err.Error(), Status: http.StatusBadRequest})
 	}
 	if err := checkLogoutURIs(reg.LogoutURIs); err != nil {
@@ -63,8 +69,8 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 		reg.GrantTypes = []string{"authorization_code"}
 	}
 	grants := known(reg.GrantTypes, offered)
-	if !slices.Contains(grants, "authorization_code") {
-		return none(invalidMetadata("grant_types: authorization_code is needed; refresh_token may go with it"))
+	if !slices.Contains(grants, "authorization_code") && !slices.Contains(grants, oauth.GrantDeviceCode) {
+		return none(invalidMetadata("grant_types: authorization_code or " + oauth.GrantDeviceCode + " is needed; refresh_token may go with it"))
 	}
 	if len(reg.ResponseTypes) > 0 && !slices.Contains(reg.ResponseTypes, "code") {
 		return none(invalidMetadata("response_types: only code is offered"))
@@ -104,9 +110,6 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 	case AuthBasic, AuthPost:
 		secret = rand.Text() + rand.Text() // 256 bits
 		c.SecretHash = store.HashOf(secret)
-	}
-	if err := r.Store.SaveClient(ctx, c); err != nil {
-		return none(fmt.Errorf("register client: %w", err))
 	}
 	return c, secret, nil
 }

@@ -55,6 +55,11 @@ func (s *Service) RedeemCode(ctx context.Context, c store.Client, req CodeReques
 	if err := VerifyPKCE(code.Challenge, req.Verifier); err != nil {
 		return Tokens{}, oauth.InvalidGrant(err.Error())
 	}
+	return s.redeem(ctx, c, grant)
+}
+
+// redeem gives a client the first tokens of a grant.
+func (s *Service) redeem(ctx context.Context, c store.Client, grant store.Grant) (Tokens, error) {
 	user, err := s.Store.User(ctx, grant.UserID)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("find user: %w", err)

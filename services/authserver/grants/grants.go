@@ -61,6 +61,13 @@ type grantStore interface {
 	RevokeConsent(ctx context.Context, userID, clientID string) error
 
 	User(ctx context.Context, id string) (store.User, error)
+
+	AddDevice(ctx context.Context, d store.Device, maxClient, maxIP int, now time.Time) error
+	DeviceByUserCode(ctx context.Context, code store.Hash, now time.Time) (store.Device, error)
+	PollDevice(ctx context.Context, hash store.Hash, clientID string, now time.Time, next func(store.Device) time.Duration) (store.Device, error)
+	ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error
+	DenyDevice(ctx context.Context, id string) error
+	TakeDevice(ctx context.Context, id string) (store.Grant, error)
 }
 
 // Service performs the grants.
@@ -71,6 +78,8 @@ type Service struct {
 	Keys    *keys.Ring
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	DeviceKey []byte // keys the user codes of devices; not in the store
 
 	// jwts keeps the JWT behind each opaque token, so that it is signed once.
 	// Whether the token still is good is asked of the store every time.

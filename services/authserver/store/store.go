@@ -94,6 +94,7 @@ type Request struct {
 	Silent       bool          // prompt=none: no page may be shown
 	HintedUser   string        // id_token_hint: nobody else may be signed in; empty for anybody
 	MaxAge       time.Duration // negative when not asked for
+	Device       string        // id of the device that waits for it; the answer then goes there and not to RedirectURI
 	UserID       string        // empty until signed in
 	AuthTime     time.Time
 	ExpiresAt    time.Time
@@ -149,6 +150,33 @@ type Code struct {
 	ExpiresAt   time.Time
 	Used        bool
 }
+
+// Device is a device authorization (RFC 8628): a program without a browser
+// that waits until a user, in a browser elsewhere, typed its user code and
+// decided.
+type Device struct {
+	ID        string
+	Hash      Hash // of the device code
+	UserCode  Hash // keyed, since eight letters can be tried out
+	ClientID  string
+	IP        string // where it was asked for
+	Scope     string
+	Resource  string
+	Status    string // one of the Device constants
+	GrantID   string // once approved
+	Interval  time.Duration
+	PolledAt  time.Time // zero before the first time
+	ExpiresAt time.Time
+}
+
+// Device statuses. What was redeemed stays known until it has expired, so that
+// a second time is told apart from a code that never was.
+const (
+	DevicePending  = "pending"
+	DeviceApproved = "approved"
+	DeviceDenied   = "denied"
+	DeviceRedeemed = "redeemed"
+)
 
 // Token kinds.
 const (

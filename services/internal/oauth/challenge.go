@@ -17,6 +17,7 @@ const (
 
 // Grant and token types (RFC 8693 §2.1 and §3).
 const (
+	GrantDeviceCode      = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 §3.4
 	GrantTokenExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	TokenTypeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
 	TokenTypeJWT         = "urn:ietf:params:oauth:token-type:jwt"

@@ -26,6 +26,18 @@ type Store interface {
 	SaveClient(ctx context.Context, c store.Client) error
 	Client(ctx context.Context, id string) (store.Client, error)
 	AddAssertion(ctx context.Context, hash store.Hash, expires time.Time) error
+	AddRegistration(ctx context.Context, c store.Client, token store.Hash, until time.Time, maxUnused int) error
+	Registration(ctx context.Context, id string, token store.Hash) (store.Client, error)
+	UpdateClient(ctx context.Context, c store.Client) error
+	KeepClient(ctx context.Context, id string, until time.Time) error
+	DeleteClient(ctx context.Context, id string) error
+
+	AddDevice(ctx context.Context, d store.Device, maxClient, maxIP int, now time.Time) error
+	DeviceByUserCode(ctx context.Context, code store.Hash, now time.Time) (store.Device, error)
+	PollDevice(ctx context.Context, hash store.Hash, clientID string, now time.Time, next func(store.Device) time.Duration) (store.Device, error)
+	ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error
+	DenyDevice(ctx context.Context, id string) error
+	TakeDevice(ctx context.Context, id string) (store.Grant, error)
 
 	AddRequest(ctx context.Context, r store.Request) error
 	Request(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
