@@ -14,11 +14,11 @@ import (
 // deepest thing that an access token holds.
 const maxDepth = 16
 
-// checkForm refuses what the decoders below the JWT library would let pass: a
+// CheckForm refuses what the decoders below the JWT library would let pass: a
 // line break in base64, a claim that is there twice (the last one wins), or
 // written in another case (case is ignored). Two parsers that disagree on a
 // token are a way around both.
-func checkForm(raw string) error {
+func CheckForm(raw string) error {
 	if strings.ContainsAny(raw, "\r\n") {
 		return errors.New("line break")
 	}
@@ -41,7 +41,7 @@ func checkForm(raw string) error {
 // known are the names whose other spellings are refused.
 var known = []string{
 	"alg", "typ", "kid", "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "auth_time", "acr",
-	"region", "client_type", "client_assurance_level", "act",
+	"region", "client_type", "client_assurance_level", "act", "cnf",
 }
 
 // checkObject walks the names of a JSON object without recursion, so that
