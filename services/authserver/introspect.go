@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/token"
@@ -32,5 +33,5 @@ func (s *server) introspect(c echo.Context) error {
 		Active bool `json:"active"`
 		token.Claims
 		TokenType string `json:"token_type"`
-	}{true, claims, "Bearer"})
+	}{true, claims, grants.TokenType(claims)})
 }

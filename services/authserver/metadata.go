@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 )
 
@@ -38,6 +39,7 @@ func (s *server) metadata(c echo.Context) error {
 		"client_id_metadata_document_supported":          true,
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{"ES256"},
+		"dpop_signing_alg_values_supported":              dpop.Algorithms,
 		"claims_supported":                               []string{"sub", "auth_time", "acr", "nonce", "email", "email_verified"},
 		"prompt_values_supported":                        []string{"login", "consent", "select_account"},
 		"request_parameter_supported":                    false,

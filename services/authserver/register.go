@@ -26,6 +26,7 @@ type registered struct {
 	GrantTypes    []string `json:"grant_types"`
 	ResponseTypes []string `json:"response_types"`
 	Scope         string   `json:"scope"`
+	BoundTokens   bool     `json:"dpop_bound_access_tokens,omitempty"`
 }
 
 // register serves POST /register (RFC 7591). Anybody may: what a client gets
@@ -55,7 +56,7 @@ func registrationOf(c store.Client, secret string) registered {
 	out := registered{
 		ClientID: c.ID, Secret: secret, IssuedAt: c.CreatedAt.Unix(),
 		Name: c.Name, URI: c.URI, RedirectURIs: c.RedirectURIs, AuthMethod: c.AuthMethod,
-		GrantTypes: c.GrantTypes, ResponseTypes: []string{"code"}, Scope: c.Scope,
+		GrantTypes: c.GrantTypes, ResponseTypes: []string{"code"}, Scope: c.Scope, BoundTokens: c.BoundTokens,
 	}
 	if secret != "" {
 		out.SecretExpires = new(int64)

@@ -21,7 +21,7 @@ func (s *server) routes() http.Handler {
 
 	// What a client's program calls. Answers are JSON.
 	e.Match(postOptions, "/register", s.register, s.allowedOrigins, noStore)
-	e.Match(postOptions, "/token", s.token(), s.allowedOrigins, noStore, form, s.authenticated)
+	e.Match(postOptions, "/token", s.token(), s.allowedOrigins, noStore, form, s.authenticated, s.keyBound)
 	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
 	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
 

@@ -28,6 +28,7 @@ type Document struct {
 	RedirectURIs []string `json:"redirect_uris"`
 	GrantTypes   []string `json:"grant_types"`
 	AuthMethod   string   `json:"token_endpoint_auth_method"`
+	BoundTokens  bool     `json:"dpop_bound_access_tokens"` // RFC 9449 §5.2
 }
 
 // Limits of a document and of how long one is believed.

@@ -36,6 +36,7 @@ type preset struct {
 	Type         string   `json:"client_type"`
 	Assurance    int      `json:"client_assurance_level"`
 	Remember     bool     `json:"remember_consent"`
+	BoundTokens  bool     `json:"dpop_bound_access_tokens"` // RFC 9449 §5.2
 }
 
 // LoadPresets reads the reviewed clients from file, or the demo's own when
@@ -77,6 +78,7 @@ func (p preset) client(secretsDir string, s site.Site) (store.Client, error) {
 		Type:         p.Type,
 		Assurance:    p.Assurance,
 		Remember:     p.Remember,
+		BoundTokens:  p.BoundTokens,
 	}
 	if p.ID == "" || p.Name == "" {
 		return c, fmt.Errorf("client_id and client_name are required")

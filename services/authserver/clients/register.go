@@ -24,6 +24,7 @@ type Registration struct {
 	Name          string   `json:"client_name"`
 	URI           string   `json:"client_uri"`
 	Scope         string   `json:"scope"`
+	BoundTokens   bool     `json:"dpop_bound_access_tokens"` // RFC 9449 §5.2
 }
 
 // Limits on what is kept of a stranger's words.
@@ -81,6 +82,7 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 		Resources:    []string{r.Policy.Resource},
 		Type:         TypeMCP,
 		Assurance:    AssuranceNone,
+		BoundTokens:  reg.BoundTokens,
 		CreatedAt:    r.Now(),
 	}
 	var secret string

@@ -160,19 +160,19 @@ func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scop
 	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
 	out := Tokens{
 		AccessToken: access,
-		TokenType:   "Bearer",
+		TokenType:   tokenType(proofKeyOf(ctx)),
 		ExpiresIn:   int64(expires.Sub(now).Seconds()),
 		Scope:       scope,
 	}
 	tokens := []store.Token{{
 		Hash: store.HashOf(access), ID: rand.Text(), Kind: store.AccessToken,
-		GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: expires,
+		GrantID: g.ID, Scope: scope, JKT: proofKeyOf(ctx), IssuedAt: now, ExpiresAt: expires,
 	}}
 	if clients.AllowsGrant(c, "refresh_token") {
 		out.RefreshToken = newSecret()
 		tokens = append(tokens, store.Token{
 			Hash: store.HashOf(out.RefreshToken), ID: rand.Text(), Kind: store.RefreshToken,
-			GrantID: g.ID, Scope: grantScope, IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
+			GrantID: g.ID, Scope: grantScope, JKT: refreshKeyOf(ctx, c), IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
 		})
 	}
 	err := s.Store.AddTokens(ctx, tokens...)

@@ -22,6 +22,9 @@ func (s *Service) Refresh(ctx context.Context, c store.Client, secret, scope, re
 	if err != nil {
 		return Tokens{}, fmt.Errorf("find refresh token: %w", err)
 	}
+	if err := checkProofKey(ctx, t.JKT); err != nil {
+		return Tokens{}, err // without the key nobody does anything with it, not even end the grant
+	}
 	if t.Used {
 		return Tokens{}, s.reused(ctx, t.Grant, unknown)
 	}

@@ -1,0 +1,46 @@
+package authserver
+
+import (
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/grants"
+	"demo.example/services/internal/dpop"
+	"demo.example/services/internal/oauth"
+)
+
+// keyBoundGrants are those whose tokens go to a client that may bind them to
+// a key of its own. Token exchange is not among them: what it issues is for
+// the private network, where nobody looks at proofs. RFC 9449 §5 would let us
+// answer with a bearer token instead; a client that wanted more should know.
+var keyBoundGrants = []string{"authorization_code", "refresh_token"}
+
+// keyBound binds the tokens of an answer to the key that the client proves
+// with a DPoP proof (RFC 9449 §5). A client that sends none gets bearer
+// tokens, unless it registered to never want them.
+//
+// A nonce is required: without one, whoever gets at the key for a moment could
+// make proofs for any time to come.
+func (s *server) keyBound(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		grant := r.PostForm.Get("grant_type")
+		binds := slices.Contains(keyBoundGrants, grant)
+		switch sent := len(r.Header.Values(dpop.Header)) > 0; {
+		case !sent && binds && clientOf(r.Context()).BoundTokens:
+			return dpop.Invalid("this client registered dpop_bound_access_tokens; send a DPoP proof")
+		case !sent:
+			return next(c)
+		case !binds && slices.Contains(grantTypes, grant):
+			return oauth.InvalidRequest("the tokens of this grant are not bound to a key; send the request without a DPoP proof")
+		}
+		c.Response().Header().Set(dpop.NonceHeader, s.proofs.Nonce())
+		key, err := s.proofs.Check(r.Header, dpop.Request{Method: r.Method, URL: s.cfg.Issuer() + "/token"})
+		if err != nil {
+			return err
+		}
+		c.SetRequest(r.WithContext(grants.WithProofKey(r.Context(), key)))
+		return next(c)
+	}
+}
