@@ -17,6 +17,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"demo.example/services/internal/oauth"
 )
 
@@ -51,6 +53,7 @@ type Request struct {
 // Checker judges proofs. Give one to all endpoints of a server: what it knows
 // of replays is its own.
 type Checker struct {
+	parser  *jwt.Parser
 	nonces  nonces
 	replays *replays
 	now     func() time.Time
@@ -59,7 +62,7 @@ type Checker struct {
 // NewChecker returns a Checker. All replicas of a server share the nonce key,
 // and no other server has it.
 func NewChecker(nonceKey []byte, now func() time.Time) *Checker {
-	return &Checker{nonces: nonces{nonceKey}, replays: newReplays(maxReplays), now: now}
+	return &Checker{parser: newParser(now), nonces: nonces{nonceKey}, replays: newReplays(maxReplays), now: now}
 }
 
 // Nonce returns the nonce that proofs should carry from now on. Put it into
@@ -75,7 +78,7 @@ func (c *Checker) Check(h http.Header, want Request) (key string, err error) {
 	if len(sent) != 1 {
 		return "", Invalid(fmt.Sprintf("send one DPoP header; there are %d", len(sent)))
 	}
-	p, err := parse(sent[0])
+	p, err := parse(c.parser, sent[0])
 	if err != nil {
 		return "", Invalid(err.Error())
 	}

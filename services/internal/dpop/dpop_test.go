@@ -161,6 +161,8 @@ func TestCheckRefuses(t *testing.T) {
 		"iat is old":                  {claims("iat", now-62), InvalidProof},
 		"iat is far ahead":            {claims("iat", now+62), InvalidProof},
 		"iat overflows":               {claims("iat", 1e300), InvalidProof},
+		"exp is past":                 {claims("exp", now-62), InvalidProof},
+		"nbf is to come":              {claims("nbf", now+62), InvalidProof},
 		"no ath":                      {claims("ath", nil), InvalidProof},
 		"ath of another token":        {claims("ath", dpoptest.HashOf("other")), InvalidProof},
 		"ath is a number":             {claims("ath", 1), InvalidProof},
@@ -355,8 +357,9 @@ func FuzzProof(f *testing.F) {
 	for _, seed := range []string{"", "..", "a.b.c", "e30.e30.", "bnVsbA.bnVsbA.", encode(`{"alg":"none","typ":"dpop+jwt","jwk":{}}`) + ".e30."} {
 		f.Add(seed)
 	}
+	parser := newParser(time.Now)
 	f.Fuzz(func(t *testing.T, raw string) {
-		p, err := parse(raw)
+		p, err := parse(parser, raw)
 		if err != nil {
 			if !quotable.MatchString(err.Error()) {
 				t.Errorf("this cannot go into a challenge: %s", err)

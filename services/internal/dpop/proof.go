@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -36,13 +37,16 @@ type proof struct {
 	Nonce     string  // may be empty
 }
 
-// parser checks the signature. What the claims say is for Check to judge.
-var parser = jwt.NewParser(jwt.WithValidMethods(Algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+// newParser returns what checks the signature, and exp and nbf, which a proof
+// needs not have (RFC 7519 §4.1). The rest is for Check to judge.
+func newParser(now func() time.Time) *jwt.Parser {
+	return jwt.NewParser(jwt.WithValidMethods(Algorithms), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now), jwt.WithLeeway(Window))
+}
 
 // parse reads a proof and checks that the key in it signed it (RFC 9449 §4.2).
 // Header and claims are read as maps, since decoding into a struct would take
 // names in any case. Errors are for the client's developer.
-func parse(raw string) (proof, error) {
+func parse(parser *jwt.Parser, raw string) (proof, error) {
 	if len(raw) > maxProof {
 		return proof{}, fmt.Errorf("the proof is longer than %d bytes", maxProof)
 	}
@@ -61,7 +65,7 @@ func parse(raw string) (proof, error) {
 		return proof{}, refused
 	}
 	if err != nil {
-		return proof{}, errors.New("the proof is not a JWT signed with the key in its header, by one of the algorithms in the metadata")
+		return proof{}, errors.New("the proof is not a JWT signed with the key in its header, by one of the algorithms in the metadata, or it has expired")
 	}
 	for name, value := range map[string]*string{"jti": &p.ID, "htm": &p.Method, "htu": &p.URL} {
 		if *value, _ = claims[name].(string); *value == "" {
