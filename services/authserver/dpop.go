@@ -35,12 +35,18 @@ func (s *server) keyBound(next echo.HandlerFunc) echo.HandlerFunc {
 		case !binds && slices.Contains(grantTypes, grant):
 			return oauth.InvalidRequest("the tokens of this grant are not bound to a key; send the request without a DPoP proof")
 		}
-		c.Response().Header().Set(dpop.NonceHeader, s.proofs.Nonce())
-		key, err := s.proofs.Check(r.Header, dpop.Request{Method: r.Method, URL: s.cfg.Issuer() + "/token"})
+		key, err := s.provenKey(c, "/token")
 		if err != nil {
 			return err
 		}
 		c.SetRequest(r.WithContext(grants.WithProofKey(r.Context(), key)))
 		return next(c)
 	}
+}
+
+// provenKey returns the thumbprint of the key that the client proves with a
+// request to a path. Every answer has the nonce for the next proof.
+func (s *server) provenKey(c echo.Context, path string) (string, error) {
+	c.Response().Header().Set(dpop.NonceHeader, s.proofs.Nonce())
+	return s.proofs.Check(c.Request().Header, dpop.Request{Method: c.Request().Method, URL: s.cfg.Issuer() + path})
 }

@@ -97,7 +97,7 @@ func (p *phantomTokens) challenge(w http.ResponseWriter, code, description strin
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Add("Vary", "Authorization")
-	c, proof := besideProof(c)
+	c, proof := dpop.Challenges(c)
 	c.Write(w, proof)
 	_ = json.NewEncoder(w).Encode(body) // a client that hung up cannot be told so
 }

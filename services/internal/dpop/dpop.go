@@ -2,9 +2,10 @@
 // shows, request by request, that it holds the key that its tokens are bound
 // to. A bound token is worthless to whoever steals it without the key.
 //
-// Start at Checker.Check. proof.go reads a proof, jwk.go the key in it, url.go
-// compares addresses; nonce.go and replay.go keep proofs from being made in
-// advance and from being used twice.
+// Start at Checker.Check, for the token endpoint; resource.go is for those who
+// take tokens. proof.go reads a proof, jwk.go the key in it, url.go compares
+// addresses; nonce.go and replay.go keep proofs from being made in advance and
+// from being used twice.
 package dpop
 
 import (
