@@ -27,6 +27,7 @@ import (
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store/sqlite"
 	"demo.example/services/internal/config"
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/service"
@@ -75,6 +76,7 @@ type server struct {
 	login   *login.Service
 	keys    *keys.Ring
 	csrf    []byte // key of the form tokens
+	proofs  *dpop.Checker
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -93,6 +95,10 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		return nil, err
 	}
 	csrfKey, err := keys.Derive(kek, "form tokens")
+	if err != nil {
+		return nil, err
+	}
+	nonceKey, err := keys.Derive(kek, "DPoP nonces")
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +146,11 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 			Store: db, Mailer: mailer, Key: passcodeKey, Log: log, Now: now,
 			Limits: login.Limits{PerAddress: cfg.PasscodesPerAddress, PerIP: cfg.PasscodesPerIP, Total: cfg.PasscodesTotal},
 		},
-		keys: ring,
-		csrf: csrfKey,
-		log:  log,
-		now:  now,
+		keys:   ring,
+		csrf:   csrfKey,
+		proofs: dpop.NewChecker(nonceKey, now),
+		log:    log,
+		now:    now,
 
 		userCodes:     limits.New(userCodesPerIP, userCodesTotal, userCodeWindow, now),
 		registrations: limits.New(cfg.RegistrationsPerIP, cfg.RegistrationsTotal, time.Hour, now),

@@ -35,10 +35,8 @@ type Config struct {
 	PasscodesPerIP      int `env:"PASSCODES_PER_IP" envDefault:"300"`
 	PasscodesTotal      int `env:"PASSCODES_TOTAL" envDefault:"3000"`
 
-	// An hour's registrations: from an IP address (of IPv6 a /64), in all. Of
-	// those that no user ever approved, twice as many as the latter are kept.
-	RegistrationsPerIP int `env:"REGISTRATIONS_PER_IP" envDefault:"1000"`
-	RegistrationsTotal int `env:"REGISTRATIONS_TOTAL" envDefault:"10000"`
+	RegistrationsPerIP int `env:"REGISTRATIONS_PER_IP" envDefault:"1000"` // an hour, from an IP address (of IPv6 a /64)
+	RegistrationsTotal int `env:"REGISTRATIONS_TOTAL" envDefault:"10000"` // an hour, in all; twice as many that nobody approved are kept
 }
 
 // Validate reports the first variable that cannot be used.

@@ -32,7 +32,7 @@ func (s *server) introspect(c echo.Context) error {
 			Active bool `json:"active"`
 			token.Claims
 			TokenType string `json:"token_type"`
-		}{true, claims, "Bearer"}
+		}{true, claims, grants.TokenType(claims)}
 	}
 	switch want := introspectionType(r.Header); {
 	case want == oauth.MediaTypeJWT && active:

@@ -9,6 +9,7 @@ import (
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/keys"
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 )
 
@@ -47,6 +48,7 @@ func (s *server) metadata(c echo.Context) error {
 		"client_id_metadata_document_supported":          true,
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{"ES256"},
+		"dpop_signing_alg_values_supported":              dpop.Algorithms,
 		"claims_supported":                               []string{"sub", "auth_time", "acr", "nonce", "at_hash", "email", "email_verified"},
 		"acr_values_supported":                           []string{grants.ACR},
 		"claims_parameter_supported":                     false,

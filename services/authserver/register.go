@@ -25,6 +25,7 @@ type registered struct {
 	GrantTypes    []string `json:"grant_types"`
 	ResponseTypes []string `json:"response_types"`
 	Scope         string   `json:"scope"`
+	BoundTokens   bool     `json:"dpop_bound_access_tokens,omitempty"`
 
 	JWKS       json.RawMessage `json:"jwks,omitempty"`
 	SigningAlg string          `json:"token_endpoint_auth_signing_alg,omitempty"`
@@ -57,7 +58,7 @@ func (s *server) registrationOf(r clients.Registered) registered {
 	out := registered{
 		ClientID: c.ID, Secret: secret, IssuedAt: c.CreatedAt.Unix(),
 		Name: c.Name, URI: c.URI, RedirectURIs: c.RedirectURIs, LogoutURIs: c.LogoutURIs, AuthMethod: c.AuthMethod,
-		GrantTypes: c.GrantTypes, ResponseTypes: []string{}, Scope: c.Scope,
+		GrantTypes: c.GrantTypes, ResponseTypes: []string{}, Scope: c.Scope, BoundTokens: c.BoundTokens,
 		JWKS: json.RawMessage(c.JWKS), SigningAlg: c.SigningAlg,
 		Token: r.Token, TokenURI: s.cfg.Issuer() + "/register/" + url.PathEscape(c.ID),
 	}

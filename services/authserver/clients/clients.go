@@ -114,6 +114,7 @@ func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error)
 		Resources:    []string{r.Policy.Resource},
 		Type:         TypeMCP,
 		Assurance:    AssuranceDomain,
+		BoundTokens:  doc.BoundTokens,
 		CreatedAt:    r.Now(),
 	}
 	if doc.AuthMethod == AuthPrivateKey {

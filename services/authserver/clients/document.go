@@ -32,6 +32,7 @@ type Document struct {
 	LogoutURIs   []string `json:"post_logout_redirect_uris"`
 	GrantTypes   []string `json:"grant_types"`
 	AuthMethod   string   `json:"token_endpoint_auth_method"`
+	BoundTokens  bool     `json:"dpop_bound_access_tokens"` // RFC 9449 §5.2
 
 	// For private_key_jwt.
 	SigningAlg string          `json:"token_endpoint_auth_signing_alg"`

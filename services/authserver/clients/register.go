@@ -25,6 +25,7 @@ type Registration struct {
 	Name          string   `json:"client_name"`
 	URI           string   `json:"client_uri"`
 	Scope         string   `json:"scope"`
+	BoundTokens   bool     `json:"dpop_bound_access_tokens"` // RFC 9449 §5.2
 
 	// For private_key_jwt.
 	SigningAlg string          `json:"token_endpoint_auth_signing_alg"`
@@ -98,6 +99,7 @@ func (r *Registry) describe(reg Registration) (store.Client, string, error) {
 		Resources:    []string{r.Policy.Resource},
 		Type:         TypeMCP,
 		Assurance:    AssuranceNone,
+		BoundTokens:  reg.BoundTokens,
 		CreatedAt:    r.Now(),
 	}
 	if err := registerKeys(&c, reg.JWKS, reg.JWKSURI, reg.SigningAlg); err != nil {

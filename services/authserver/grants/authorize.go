@@ -112,6 +112,8 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 		return none, oauth.InvalidRequest("PKCE is required: send a code_challenge of 43 characters (RFC 7636)")
 	case params.Get("code_challenge_method") != "S256":
 		return none, oauth.InvalidRequest("PKCE is required with code_challenge_method=S256")
+	case params.Has("dpop_jkt") && !thumbprintForm.MatchString(params.Get("dpop_jkt")):
+		return none, oauth.InvalidRequest("dpop_jkt must be the SHA-256 thumbprint of a key, 43 characters (RFC 7638)")
 	}
 	resource, oauthErr := s.readResource(client, params["resource"], params.Get("scope"))
 	if oauthErr != nil {
@@ -148,6 +150,7 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 		Scope:        scope,
 		Resource:     resource,
 		Challenge:    params.Get("code_challenge"),
+		JKT:          params.Get("dpop_jkt"),
 		Nonce:        params.Get("nonce"),
 		ForceLogin:   slices.Contains(prompt, "login") || slices.Contains(prompt, "select_account"),
 		ForceConsent: slices.Contains(prompt, "consent"),
@@ -278,7 +281,7 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 	}
 	err = s.Store.AddGrant(ctx, grant, store.Code{
 		Hash: store.HashOf(code), GrantID: grant.ID, ClientID: r.ClientID, RedirectURI: r.RedirectURI,
-		Challenge: r.Challenge, ExpiresAt: now.Add(CodeLifetime),
+		Challenge: r.Challenge, JKT: r.JKT, ExpiresAt: now.Add(CodeLifetime),
 	})
 	if err != nil {
 		return r, "", fmt.Errorf("store grant: %w", err)

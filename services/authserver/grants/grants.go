@@ -182,10 +182,10 @@ func narrow(requested, granted string) (string, error) {
 // issue stores and returns an access token for a grant, and a refresh token
 // where the client registered for one.
 func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scope, grantScope string) (Tokens, error) {
-	out, access := s.newAccess(g, scope)
+	out, access := s.newAccess(ctx, g, scope)
 	tokens := []store.Token{access}
 	if clients.AllowsGrant(c, "refresh_token") {
-		secret, refresh := s.newRefresh(g, grantScope)
+		secret, refresh := s.newRefresh(ctx, c, g, grantScope)
 		out.RefreshToken = secret
 		tokens = append(tokens, refresh)
 	}
@@ -200,26 +200,26 @@ func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scop
 }
 
 // newAccess makes an access token. It is good once it is stored.
-func (s *Service) newAccess(g store.Grant, scope string) (Tokens, store.Token) {
+func (s *Service) newAccess(ctx context.Context, g store.Grant, scope string) (Tokens, store.Token) {
 	now, secret := s.Now(), newSecret()
 	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
 	return Tokens{
 			AccessToken: secret,
-			TokenType:   "Bearer",
+			TokenType:   tokenType(proofKeyOf(ctx)),
 			ExpiresIn:   int64(expires.Sub(now).Seconds()),
 			Scope:       scope,
 		}, store.Token{
 			Hash: store.HashOf(secret), ID: rand.Text(), Kind: store.AccessToken,
-			GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: expires,
+			GrantID: g.ID, Scope: scope, JKT: proofKeyOf(ctx), IssuedAt: now, ExpiresAt: expires,
 		}
 }
 
 // newRefresh makes a refresh token. It is good once it is stored.
-func (s *Service) newRefresh(g store.Grant, scope string) (secret string, t store.Token) {
+func (s *Service) newRefresh(ctx context.Context, c store.Client, g store.Grant, scope string) (secret string, t store.Token) {
 	now, secret := s.Now(), newSecret()
 	return secret, store.Token{
 		Hash: store.HashOf(secret), ID: rand.Text(), Kind: store.RefreshToken,
-		GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
+		GrantID: g.ID, Scope: scope, JKT: refreshKeyOf(ctx, c), IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
 	}
 }
 

@@ -41,6 +41,7 @@ func (s *Service) Introspect(ctx context.Context, caller store.Client, secret st
 		return "", token.Claims{}, store.ErrNotFound
 	}
 	claims := s.claims(t)
+	claims.Confirmation = confirmation(t.JKT)
 	if raw, ok := s.jwts.Get(t.ID); ok {
 		return raw, claims, nil
 	}

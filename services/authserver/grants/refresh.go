@@ -60,6 +60,9 @@ func (s *Service) Refresh(ctx context.Context, c store.Client, secret, scope, re
 	if err != nil {
 		return Tokens{}, fmt.Errorf("find refresh token: %w", err)
 	}
+	if err := checkProofKey(ctx, t.JKT); err != nil {
+		return Tokens{}, err // without the key nobody does anything with it, not even end the grant
+	}
 	if !t.Used && !now.Before(t.ExpiresAt) {
 		return Tokens{}, unknown
 	}
@@ -74,8 +77,8 @@ func (s *Service) Refresh(ctx context.Context, c store.Client, secret, scope, re
 		if err != nil {
 			return access, refresh, err
 		}
-		out, access = s.newAccess(t.Grant, narrowed)
-		out.RefreshToken, refresh = s.newRefresh(t.Grant, t.Scope) // a narrower scope is for this access token alone (RFC 6749 §6)
+		out, access = s.newAccess(ctx, t.Grant, narrowed)
+		out.RefreshToken, refresh = s.newRefresh(ctx, c, t.Grant, t.Scope) // a narrower scope is for this access token alone (RFC 6749 §6)
 		return access, refresh, nil
 	})
 	switch {

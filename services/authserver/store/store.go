@@ -63,6 +63,7 @@ type Client struct {
 	Type         string // client_type of its tokens
 	Assurance    int    // client_assurance_level of its tokens
 	Remember     bool   // consent given once is enough (reviewed clients only)
+	BoundTokens  bool   // it takes no token that is not bound to a key (dpop_bound_access_tokens)
 	CreatedAt    time.Time
 	JWKS         string // public keys of a client that signs its assertions (private_key_jwt)
 	SigningAlg   string // the one algorithm that it signs with; empty means any that its keys are good for
@@ -88,6 +89,7 @@ type Request struct {
 	Scope        string
 	Resource     string
 	Challenge    string // PKCE S256
+	JKT          string // thumbprint of the key that must redeem the code; empty: any (DPoP)
 	Nonce        string
 	ForceLogin   bool
 	ForceConsent bool
@@ -147,6 +149,7 @@ type Code struct {
 	ClientID    string
 	RedirectURI string
 	Challenge   string
+	JKT         string // as in Request
 	ExpiresAt   time.Time
 	Used        bool
 }
@@ -191,6 +194,7 @@ type Token struct {
 	Kind      string
 	GrantID   string
 	Scope     string
+	JKT       string // thumbprint of the key that it is bound to; empty: it is a bearer token
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	Used      bool // a refresh token that was rotated

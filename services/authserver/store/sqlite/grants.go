@@ -37,8 +37,8 @@ func (db *DB) AddGrant(ctx context.Context, g store.Grant, c store.Code) error {
 	if err != nil {
 		return translate(err)
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, millis(c.ExpiresAt))
+	_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, jkt, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, c.JKT, millis(c.ExpiresAt))
 	if err != nil {
 		return translate(err)
 	}
@@ -65,9 +65,9 @@ func (g *grantRow) grant() store.Grant {
 func (db *DB) Code(ctx context.Context, hash store.Hash) (store.Code, store.Grant, error) {
 	c, g := store.Code{Hash: hash}, grantRow{}
 	var expires int64
-	err := db.read.QueryRowContext(ctx, `SELECT grant_id, codes.client_id, redirect_uri, challenge, codes.expires_at, used, `+grantColumns+
+	err := db.read.QueryRowContext(ctx, `SELECT grant_id, codes.client_id, redirect_uri, challenge, jkt, codes.expires_at, used, `+grantColumns+
 		` FROM codes JOIN grants ON grants.id = grant_id WHERE hash = ?`, hash[:]).
-		Scan(append([]any{&c.GrantID, &c.ClientID, &c.RedirectURI, &c.Challenge, &expires, &c.Used}, g.fields()...)...)
+		Scan(append([]any{&c.GrantID, &c.ClientID, &c.RedirectURI, &c.Challenge, &c.JKT, &expires, &c.Used}, g.fields()...)...)
 	c.ExpiresAt = fromMillis(expires)
 	return c, g.grant(), translate(err)
 }
@@ -95,9 +95,9 @@ func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
 
 func insertTokens(ctx context.Context, tx *sql.Tx, tokens ...store.Token) error {
 	for _, t := range tokens {
-		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, issued_at, expires_at)
-			SELECT ?, ?, ?, id, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
-			t.Hash[:], t.ID, t.Kind, t.Scope, millis(t.IssuedAt), millis(t.ExpiresAt), t.GrantID)
+		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, jkt, issued_at, expires_at)
+			SELECT ?, ?, ?, id, ?, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
+			t.Hash[:], t.ID, t.Kind, t.Scope, t.JKT, millis(t.IssuedAt), millis(t.ExpiresAt), t.GrantID)
 		if err != nil {
 			return translate(err)
 		}
@@ -108,7 +108,7 @@ func insertTokens(ctx context.Context, tx *sql.Tx, tokens ...store.Token) error 
 	return nil
 }
 
-const liveQuery = `SELECT hash, tokens.id, kind, grant_id, tokens.scope, issued_at, tokens.expires_at, used, tokens.revoked, ` +
+const liveQuery = `SELECT hash, tokens.id, kind, grant_id, tokens.scope, jkt, issued_at, tokens.expires_at, used, tokens.revoked, ` +
 	grantColumns + `, ` + maybeUserColumns + `, COALESCE(clients.metadata, '')
 	FROM tokens JOIN grants ON grants.id = grant_id LEFT JOIN users ON users.id = grants.user_id
 	LEFT JOIN clients ON clients.id = grants.client_id WHERE `
@@ -130,7 +130,7 @@ func scanToken(row interface{ Scan(...any) error }) (store.LiveToken, error) {
 	var hash []byte
 	var issued, expires int64
 	var client string
-	fields := []any{&hash, &t.ID, &t.Kind, &t.GrantID, &t.Scope, &issued, &expires, &t.Used, &t.Revoked}
+	fields := []any{&hash, &t.ID, &t.Kind, &t.GrantID, &t.Scope, &t.JKT, &issued, &expires, &t.Used, &t.Revoked}
 	fields = append(append(append(fields, g.fields()...), userFields(&t.User)...), &client)
 	if err := row.Scan(fields...); err != nil {
 		return t, translate(err)

@@ -102,6 +102,7 @@ CREATE TABLE IF NOT EXISTS codes (
     client_id    TEXT NOT NULL,
     redirect_uri TEXT NOT NULL,
     challenge    TEXT NOT NULL,
+    jkt          TEXT NOT NULL,
     expires_at   INTEGER NOT NULL,
     used         INTEGER NOT NULL DEFAULT 0
 ) STRICT;
@@ -131,6 +132,7 @@ CREATE TABLE IF NOT EXISTS tokens (
     kind       TEXT NOT NULL,
     grant_id   TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
     scope      TEXT NOT NULL,
+    jkt        TEXT NOT NULL,
     issued_at  INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     used       INTEGER NOT NULL DEFAULT 0,

@@ -135,14 +135,14 @@ func agent() store.Client {
 		ID: "dcr-1", Registration: store.RegisteredDynamically, Name: "Agent", URI: "https://agent.example",
 		RedirectURIs: []string{"http://127.0.0.1/cb", "https://agent.example/cb"}, GrantTypes: []string{"authorization_code"},
 		AuthMethod: "none", Scope: "stocks/read", Resources: []string{"https://mcp.demo.example/"},
-		Type: "mcp", Assurance: 1, Remember: true, CreatedAt: now,
+		Type: "mcp", Assurance: 1, Remember: true, BoundTokens: true, CreatedAt: now,
 	}
 }
 
 func request(id string) store.Request {
 	return store.Request{
 		ID: id, Browser: store.HashOf("browser"), ClientID: "dcr-1", RedirectURI: "http://127.0.0.1:7/cb", State: "state",
-		Scope: "stocks/read", Resource: "https://mcp.demo.example/", Challenge: "challenge", Nonce: "nonce",
+		Scope: "stocks/read", Resource: "https://mcp.demo.example/", Challenge: "challenge", JKT: "thumbprint", Nonce: "nonce",
 		ForceLogin: true, ForceConsent: true, MaxAge: -1, ExpiresAt: now.Add(15 * time.Minute),
 	}
 }
@@ -161,13 +161,13 @@ func grant(id string) store.Grant {
 func codeOf(grantID string) store.Code {
 	return store.Code{
 		Hash: store.HashOf("code of " + grantID), GrantID: grantID, ClientID: "dcr-1", RedirectURI: "http://127.0.0.1:7/cb",
-		Challenge: "challenge", ExpiresAt: now.Add(time.Minute),
+		Challenge: "challenge", JKT: "thumbprint", ExpiresAt: now.Add(time.Minute),
 	}
 }
 
 func tokenOf(grantID, kind, secret string) store.Token {
 	return store.Token{
-		Hash: store.HashOf(secret), ID: "id of " + secret, Kind: kind, GrantID: grantID, Scope: "stocks/read",
+		Hash: store.HashOf(secret), ID: "id of " + secret, Kind: kind, GrantID: grantID, Scope: "stocks/read", JKT: "thumbprint",
 		IssuedAt: now, ExpiresAt: now.Add(15 * time.Minute),
 	}
 }
