@@ -85,7 +85,7 @@ func TestPasscodeWorksOnce(t *testing.T) {
 		t.Errorf("O4 %d sessions of one passcode", got)
 	}
 	for range 3 {
-		browser, page = h.newBrowser(), answer{}
+		browser = h.newBrowser()
 		page = h.ask(browser, john)
 		form = fields(page)
 		form.Set("passcode", h.mail.passcode(john))

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -72,7 +73,7 @@ func TestActorsNest(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.exchange(ctx, store.Client{ID: "stocksapi"}, toLedger, ExchangeRequest{SubjectToken: raw, SubjectTokenType: oauth.TokenTypeAccessToken})
-	if e, ok := err.(*oauth.Error); !ok || e.Code != "invalid_request" {
+	if e, ok := errors.AsType[*oauth.Error](err); !ok || e.Code != "invalid_request" {
 		t.Errorf("the first token was revoked, and the second exchanged: %v", err)
 	}
 }
