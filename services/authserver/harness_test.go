@@ -54,7 +54,8 @@ var secretNames = []string{"key-encryption-key", "client-gateway", "client-stock
 
 const secretFor = "-secret-0123456789abcdef0123456789"
 
-func newHarness(t *testing.T, change ...func(*Config)) *harness {
+// newConfig returns the settings of a server whose files are a test's own.
+func newConfig(t testing.TB, change ...func(*Config)) Config {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range secretNames {
@@ -71,6 +72,12 @@ func newHarness(t *testing.T, change ...func(*Config)) *harness {
 	for _, f := range change {
 		f(&cfg)
 	}
+	return cfg
+}
+
+func newHarness(t *testing.T, change ...func(*Config)) *harness {
+	t.Helper()
+	cfg := newConfig(t, change...)
 	db, err := sqlite.Open(t.Context(), cfg.DatabaseFile)
 	if err != nil {
 		t.Fatal(err)
