@@ -299,7 +299,8 @@ func TestRevocation(t *testing.T) {
 }
 
 // TestAudienceMatrix: at the public edge each kind of token is good at one
-// resource or at none.
+// resource or at none (attack X11; behind the edge it is
+// TestEachServiceChecksItsToken).
 func TestAudienceMatrix(t *testing.T) {
 	answer := tokens(t, agent.NewFlow(demo.Deployment, newClient(t), demo.MCPResource()), person.John)
 	forMCP, forAPI := answer.Text("access_token"), apiToken(t, person.John)

@@ -30,7 +30,7 @@ func TestIntrospectionCallers(t *testing.T) {
 }
 
 // TestIntrospectionOracle: attack R13. Whatever is not active, or not the
-// caller's to see, looks the same.
+// caller's to see, looks the same; of X11, the row of this endpoint.
 func TestIntrospectionOracle(t *testing.T) {
 	h := newHarness(t)
 	client := h.agent()
@@ -59,7 +59,7 @@ func TestIntrospectionOracle(t *testing.T) {
 	for name, token := range map[string]string{
 		"expired": expired.access, "revoked": revoked.access, "garbage": "garbage", "empty": "", "unknown": rand.Text(), "refresh token": tokens.refresh,
 		"ID token": answered.JSON["id_token"].(string), "the JWT behind it": jwt, "exchanged JWT": exchanged, "code": h.code(query, john),
-		"other audience": elsewhere, "60 kB": strings.Repeat("A", 60_000), "NUL": "\x00", "not UTF-8": "\xff",
+		"client assertion": ecKey().sign(h.assertion(client), nil), "other audience": elsewhere, "60 kB": strings.Repeat("A", 60_000), "NUL": "\x00", "not UTF-8": "\xff",
 	} {
 		for _, accept := range []string{"application/json", "application/jwt", "*/*", "text/html"} {
 			a := h.post(h.newBrowser(), "/introspect", url.Values{"token": {token}}, append(basic("gateway"), "Accept", accept)...)

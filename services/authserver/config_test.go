@@ -14,7 +14,7 @@ import (
 )
 
 // TestBadSettings: whatever variable cannot be used, the server does not
-// start, and the error names it.
+// start, and the error names it (attack S5, with TestShortSecrets).
 func TestBadSettings(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range secretNames {
@@ -69,6 +69,31 @@ func TestBadSettings(t *testing.T) {
 	}
 	for name := range bad {
 		t.Errorf("%s is not read at all", name)
+	}
+}
+
+// TestShortSecrets: the server does not start with a secret that somebody made
+// up or left as it was (attack S5).
+func TestShortSecrets(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, name := range secretNames {
+		for _, value := range []string{"", "\n", "secret", "changeme", strings.Repeat("x", 31)} {
+			dir := t.TempDir()
+			for _, other := range secretNames {
+				content := other + secretFor
+				if other == name {
+					content = value
+				}
+				if err := os.WriteFile(filepath.Join(dir, other), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := Run(ctx, []string{"SECRETS_DIR=" + dir, "DATABASE_FILE=" + filepath.Join(dir, "authserver.db"), "LISTEN_ADDR=127.0.0.1:0"}, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), "SECRETS_DIR: ") || !strings.Contains(err.Error(), name) {
+				t.Errorf("S5 %s of %d bytes: %v", name, len(value), err)
+			}
+		}
 	}
 }
 

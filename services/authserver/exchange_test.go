@@ -105,7 +105,7 @@ func TestExchangeAttacks(t *testing.T) {
 		}
 	})
 
-	t.Run("X5 other tokens labelled as access token", func(t *testing.T) {
+	t.Run("X5 X11 other tokens labelled as access token", func(t *testing.T) {
 		for name, subject := range map[string]string{
 			"ID token": tokens["id_token"].(string), "refresh token": tokens["refresh_token"].(string),
 			"client assertion": key.sign(h.assertion(agent), nil), "a code": h.code(query, john),

@@ -123,7 +123,8 @@ func TestUnknownUser(t *testing.T) {
 	}
 }
 
-// TestMailLimits: attack O8. The page does not change, the mails stop.
+// TestMailLimits: attack O8, and with it O1: who gets no new passcode cannot
+// guess it. The page does not change, the mails stop.
 func TestMailLimits(t *testing.T) {
 	h := newHarness(t, func(c *Config) { c.PasscodesPerAddress, c.PasscodesPerIP = 3, 5 })
 	for i := range 5 {

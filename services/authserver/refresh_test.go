@@ -49,8 +49,8 @@ func (h *harness) restart() *harness {
 	return next
 }
 
-// TestRefreshGrace: attacks R1 and R8, both sides of the documented grace; and
-// R5, the same with a restart before every step.
+// TestRefreshGrace: attacks R1, R2 and R8, both sides of the documented grace;
+// and R5, the same with a restart before every step.
 func TestRefreshGrace(t *testing.T) {
 	const inside, ok, refused = grants.RefreshGrace - 2*time.Second, http.StatusOK, http.StatusBadRequest
 	type step struct {

@@ -20,7 +20,7 @@ import (
 // that each has in our notes on the library. Every one is a hole that this
 // server must not have.
 func TestLibraryTraps(t *testing.T) {
-	t.Run("1 PKCE is optional, plain, or any length", func(t *testing.T) {
+	t.Run("1 PKCE is optional, plain, or any length", func(t *testing.T) { // P1, P4, P5
 		h := newHarness(t)
 		agent := h.agent()
 		for name, change := range map[string]func(url.Values){
@@ -238,7 +238,7 @@ func TestLibraryTraps(t *testing.T) {
 			h.post(h.newBrowser(), "/introspect", url.Values{"token": {"x"}, "client_id": {agent}}), 400, "unauthorized_client")
 	})
 
-	t.Run("8 the token endpoint takes GET, repeats and caches", func(t *testing.T) {
+	t.Run("8 the token endpoint takes GET, repeats and caches", func(t *testing.T) { // P13, P16, P19
 		h := newHarness(t)
 		agent := h.agent()
 		form := redeemForm(agent, h.code(h.authorizeQuery(agent), john))
@@ -329,7 +329,7 @@ func TestLibraryTraps(t *testing.T) {
 		}
 	})
 
-	t.Run("11 a header chooses the issuer", func(t *testing.T) {
+	t.Run("11 a header chooses the issuer", func(t *testing.T) { // O11
 		h := newHarness(t)
 		for _, header := range [][]string{{"Forwarded", "host=evil.example"}, {"X-Forwarded-Host", "evil.example"}, {"X-Forwarded-Proto", "http"}, {"Host", "evil.example"}} {
 			req := h.request(http.MethodGet, "/.well-known/oauth-authorization-server", "", header...)

@@ -86,6 +86,7 @@ func TestUserInfo(t *testing.T) {
 	for name, token := range map[string]string{
 		"for the MCP server": forMCP["access_token"].(string), "for the MCP server, with openid": named["access_token"].(string),
 		"its JWT": h.phantom(forMCP["access_token"].(string)), "refresh token": tokens["refresh_token"].(string), "ID token": tokens["id_token"].(string), "garbage": "x",
+		"client assertion": ecKey().sign(h.assertion(agent), nil),
 	} {
 		if a := ask(http.MethodGet, token); a.Status != http.StatusUnauthorized || !strings.Contains(a.Header.Get("WWW-Authenticate"), `Bearer error="invalid_token"`) || a.Body != "" || a.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d %v", name, a.Status, a.Header)

@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 }
 
 // TestBadSettings starts the gateway with one unusable value at a time, for every
-// variable that it reads. Only the authorization server can tell a wrong CLIENT_ID.
+// variable that it reads, a default secret among them (attack S5). Only the authorization server can tell a wrong CLIENT_ID.
 func TestBadSettings(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }

@@ -187,7 +187,7 @@ func TestDecisionsAreLogged(t *testing.T) {
 	}
 }
 
-// TestRequestCannotChooseTheRegion: the body that do sends asks for Europe.
+// TestRequestCannotChooseTheRegion (attack X14): the body that do sends asks for Europe.
 func TestRequestCannotChooseTheRegion(t *testing.T) {
 	a := newTestAPI(t)
 	raw := a.token(nil)

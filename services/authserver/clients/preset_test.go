@@ -71,7 +71,8 @@ func TestDemoPresets(t *testing.T) {
 }
 
 // TestBadPresets: an error names the file's variable, the client, and what is
-// wrong with it.
+// wrong with it. A file with a wildcard or a short secret is one that the
+// server does not start with (attack S5).
 func TestBadPresets(t *testing.T) {
 	const good = `"client_id":"c","client_name":"C","redirect_uris":["https://a.example/cb"],"grant_types":["authorization_code"],"token_endpoint_auth_method":"none","resources":["mcp"],"client_type":"mcp","client_assurance_level":1`
 	change := func(old, new string) string {
@@ -91,6 +92,10 @@ func TestBadPresets(t *testing.T) {
 		"unknown method":      {change(`"none"`, `"private_key_jwt"`), "token_endpoint_auth_method"},
 		"bad redirect":        {change("https://a.example/cb", "http://a.example/cb"), "redirect_uris"},
 		"bad placeholder":     {change("https://a.example/cb", "{api}/cb"), "redirect_uris"},
+		"S5 any path":         {change("https://a.example/cb", "https://a.example/*"), "redirect_uris"},
+		"S5 any host":         {change("https://a.example/cb", "https://*.example/cb"), "redirect_uris"},
+		"S5 anything":         {change("https://a.example/cb", "*"), "redirect_uris"},
+		"S5 a pattern":        {change("https://a.example/cb", "^https://.*$"), "redirect_uris"},
 		"no redirect":         {change(`"redirect_uris":["https://a.example/cb"],`, ``), "redirect_uris"},
 		"unknown resource":    {change(`["mcp"]`, `["https://mcp.demo.example/"]`), "resources"},
 		"no resource":         {change(`"resources":["mcp"],`, ``), "resources"},
@@ -100,7 +105,7 @@ func TestBadPresets(t *testing.T) {
 		"public exchange":     {change(`["authorization_code"]`, `["authorization_code","`+oauth.GrantTokenExchange+`"]`), "token exchange"},
 		"no secret file":      {change(`"none"`, `"client_secret_basic"`), "SECRETS_DIR"},
 		"secret file missing": {change(`"none"`, `"client_secret_basic","secret_file":"missing"`), "SECRETS_DIR"},
-		"secret too short":    {change(`"none"`, `"client_secret_post","secret_file":"short"`), "SECRETS_DIR"},
+		"S5 secret too short": {change(`"none"`, `"client_secret_post","secret_file":"short"`), "SECRETS_DIR"},
 	}
 	dir := secretsDir(t)
 	file := filepath.Join(dir, "clients.json")

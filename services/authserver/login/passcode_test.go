@@ -195,6 +195,7 @@ func TestPasscodeIsBoundToItsRequest(t *testing.T) {
 	}
 }
 
+// TestResendInvalidates what was sent before (attack O5).
 func TestResendInvalidates(t *testing.T) {
 	f := newFixture(t)
 	first := f.send("r1", john)
@@ -210,6 +211,7 @@ func TestResendInvalidates(t *testing.T) {
 	}
 }
 
+// TestPasscodeExpires after five minutes (attack O5).
 func TestPasscodeExpires(t *testing.T) {
 	for after, want := range map[time.Duration]error{5*time.Minute - time.Millisecond: nil, 5 * time.Minute: ErrNoPasscode} {
 		f := newFixture(t)

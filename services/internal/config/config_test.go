@@ -110,6 +110,8 @@ func TestSecretIsNotShown(t *testing.T) {
 	}
 }
 
+// TestReadSecret: a default, such as "changeme" or nothing, is no secret
+// (attack S5).
 func TestReadSecret(t *testing.T) {
 	const value = "0123456789abcdef0123456789abcdef"
 	dir := t.TempDir()
@@ -121,6 +123,7 @@ func TestReadSecret(t *testing.T) {
 		"line break":      {value + "\n", value},
 		"Windows":         {value + "\r\n", value},
 		"spaces are kept": {" " + value + " \n", " " + value + " "},
+		"a default":       {"changeme", ""},
 		"31 bytes":        {value[1:], ""},
 		"31 and a break":  {value[1:] + "\n", ""},
 		"empty":           {"", ""},

@@ -7,6 +7,8 @@ import (
 	"demo.example/services/internal/site"
 )
 
+// TestURLs: whatever the settings, an issuer and a resource are https (attack
+// S5): there is no setting for their scheme.
 func TestURLs(t *testing.T) {
 	local := site.Site{Domain: "demo.localhost", HTTPSPort: 8443}
 	original := site.Site{Domain: "demo.example", HTTPSPort: 443}
@@ -55,6 +57,8 @@ func TestValidateNamesTheVariable(t *testing.T) {
 		"default":      {site.Site{Domain: "demo.localhost", HTTPSPort: 8443}, ""},
 		"no dot":       {site.Site{Domain: "localhost", HTTPSPort: 8443}, "DOMAIN"},
 		"scheme":       {site.Site{Domain: "https://demo.localhost", HTTPSPort: 8443}, "DOMAIN"},
+		"S5 http":      {site.Site{Domain: "http://demo.localhost", HTTPSPort: 8443}, "DOMAIN"},
+		"S5 wildcard":  {site.Site{Domain: "*.demo.localhost", HTTPSPort: 8443}, "DOMAIN"},
 		"upper case":   {site.Site{Domain: "Demo.localhost", HTTPSPort: 8443}, "DOMAIN"},
 		"port zero":    {site.Site{Domain: "demo.localhost"}, "HTTPS_PORT"},
 		"port too big": {site.Site{Domain: "demo.localhost", HTTPSPort: 65536}, "HTTPS_PORT"},
