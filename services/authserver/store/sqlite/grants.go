@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"demo.example/services/authserver/store"
 )
@@ -25,23 +26,17 @@ func (db *DB) HasConsent(ctx context.Context, c store.Consent) (bool, error) {
 
 // AddGrant stores a grant and the code that redeems it, both or neither.
 func (db *DB) AddGrant(ctx context.Context, g store.Grant, c store.Code) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	_, err = tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
-		millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
-	if err != nil {
+	return db.write.Transact(ctx, func(tx tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
+			millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
+		if err != nil {
+			return translate(err)
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, expires_at)
+			VALUES (?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, millis(c.ExpiresAt))
 		return translate(err)
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, millis(c.ExpiresAt))
-	if err != nil {
-		return translate(err)
-	}
-	return tx.Commit()
+	})
 }
 
 const grantColumns = "grants.id, COALESCE(grants.user_id, ''), grants.client_id, grants.resource, grants.scope, grants.nonce, grants.auth_time, grants.created_at, grants.expires_at, grants.revoked"
@@ -81,23 +76,20 @@ func (db *DB) TakeCode(ctx context.Context, hash store.Hash) error {
 // AddTokens stores the tokens of one answer, all or none. It returns
 // ErrNotFound when their grant was revoked in the meantime.
 func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	for _, t := range tokens {
-		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, issued_at, expires_at)
-			SELECT ?, ?, ?, id, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
-			t.Hash[:], t.ID, t.Kind, t.Scope, millis(t.IssuedAt), millis(t.ExpiresAt), t.GrantID)
-		if err != nil {
-			return translate(err)
+	return db.write.Transact(ctx, func(tx tx) error {
+		for _, t := range tokens {
+			res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, issued_at, expires_at)
+				SELECT ?, ?, ?, id, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
+				t.Hash[:], t.ID, t.Kind, t.Scope, millis(t.IssuedAt), millis(t.ExpiresAt), t.GrantID)
+			if err != nil {
+				return translate(err)
+			}
+			if n, err := res.RowsAffected(); err != nil || n == 0 {
+				return errors.Join(err, store.ErrNotFound)
+			}
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return store.ErrNotFound
-		}
-	}
-	return tx.Commit()
+		return nil
+	})
 }
 
 const liveQuery = `SELECT hash, tokens.id, kind, grant_id, tokens.scope, issued_at, tokens.expires_at, used, tokens.revoked, ` +

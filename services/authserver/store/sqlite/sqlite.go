@@ -26,8 +26,8 @@ var schema string
 
 // DB implements every store of the authorization server.
 type DB struct {
-	write *sql.DB // one connection: SQLite has one writer, so they queue here instead of failing
-	read  *sql.DB
+	write *writer // one connection: SQLite has one writer, so they queue here instead of failing
+	read  *pool
 }
 
 // Open opens or creates the database file. The caller closes it.
@@ -52,12 +52,18 @@ func Open(ctx context.Context, file string) (*DB, error) {
 		write.Close()
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
-	read, err := open(4, "query_only(1)")
+	read, err := open(4, "query_only(1)", "cache_size(-32000)") // in KiB
 	if err != nil {
 		write.Close()
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
-	return &DB{write: write, read: read}, nil
+	w, err := newWriter(ctx, write)
+	if err != nil {
+		write.Close()
+		read.Close()
+		return nil, fmt.Errorf("open %s: %w", file, err)
+	}
+	return &DB{write: w, read: newPool(read)}, nil
 }
 
 // Close closes the database.
