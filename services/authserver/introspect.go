@@ -18,7 +18,7 @@ import (
 // see, is {"active": false} in both.
 func (s *server) introspect(c echo.Context) error {
 	r := c.Request()
-	raw, claims, err := s.grants.Introspect(r.Context(), clientOf(r.Context()), r.PostFormValue("token"))
+	claims, err := s.grants.Introspect(r.Context(), clientOf(r.Context()), r.PostFormValue("token"))
 	if errors.Is(err, store.ErrNotFound) {
 		return c.JSON(http.StatusOK, map[string]bool{"active": false})
 	}
@@ -26,6 +26,10 @@ func (s *server) introspect(c echo.Context) error {
 		return err
 	}
 	if strings.Contains(r.Header.Get("Accept"), oauth.MediaTypeJWT) {
+		raw, err := s.grants.Phantom(claims)
+		if err != nil {
+			return err
+		}
 		return c.Blob(http.StatusOK, oauth.MediaTypeJWT, []byte(raw))
 	}
 	return c.JSON(http.StatusOK, struct {
