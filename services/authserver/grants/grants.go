@@ -181,13 +181,13 @@ func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scop
 		Scope:       scope,
 	}
 	tokens := []store.Token{{
-		Hash: store.HashOf(access), ID: rand.Text(), Kind: store.AccessToken,
+		Hash: store.HashOf(access), ID: newID(now), Kind: store.AccessToken,
 		GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: expires,
 	}}
 	if clients.AllowsGrant(c, "refresh_token") {
 		out.RefreshToken = newSecret()
 		tokens = append(tokens, store.Token{
-			Hash: store.HashOf(out.RefreshToken), ID: rand.Text(), Kind: store.RefreshToken,
+			Hash: store.HashOf(out.RefreshToken), ID: newID(now), Kind: store.RefreshToken,
 			GrantID: g.ID, Scope: grantScope, IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
 		})
 	}

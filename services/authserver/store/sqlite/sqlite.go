@@ -24,6 +24,11 @@ import (
 //go:embed schema.sql
 var schema string
 
+// checkpoint is after how many pages the write-ahead log is copied into the
+// file, while whoever writes waits. It is rarer than SQLite would do it, 1,000,
+// since most pages are written again before long; the log takes 32 MB for it.
+const checkpoint = "wal_autocheckpoint(8000)"
+
 // DB implements every store of the authorization server.
 type DB struct {
 	write *writer // one connection: SQLite has one writer, so they queue here instead of failing
@@ -44,7 +49,7 @@ func Open(ctx context.Context, file string) (*DB, error) {
 		db.SetMaxIdleConns(conns)
 		return db, nil
 	}
-	write, err := open(1)
+	write, err := open(1, checkpoint)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
