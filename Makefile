@@ -29,7 +29,7 @@ demo:
 	  echo "The tool could not be built. It needs Go 1.26 or newer (this is $$(go env GOVERSION)): https://go.dev/dl/" >&2; exit 1; }
 
 ifneq ($(HAVE_GO),)
-.PHONY: up down clean status logs certs trust untrust
+.PHONY: up down clean status logs rotate-keys certs trust untrust
 up: demo ## Start everything and wait until it is healthy; DOMAIN=, HTTPS_PORT=, RUNTIME=docker|local
 	@$(demo) up
 down: demo ## Stop it; state, secrets and certificates stay
@@ -41,6 +41,8 @@ status: demo ## Show what runs
 	@$(demo) status
 logs: demo ## Show the last lines of every log
 	@$(demo) logs
+rotate-keys: demo ## Give the authorization server that is up a new signing key
+	@$(demo) rotate-keys
 certs: demo ## Create or renew the certificates, and say how to trust them
 	@$(demo) certs
 trust: demo ## Make this machine trust the certificate authority
@@ -50,7 +52,7 @@ untrust: demo ## Undo that
 else
 # Without Go, Docker alone does it: it builds from source and makes the
 # certificates and secrets in a container.
-.PHONY: up down clean status logs certs trust untrust
+.PHONY: up down clean status logs rotate-keys certs trust untrust
 up: need-docker
 	@echo "There is no Go here: building from source inside Docker, which takes a few minutes the first time." >&2
 	docker compose up --build --detach --wait
@@ -64,6 +66,8 @@ status: need-docker
 	docker compose ps
 logs: need-docker
 	docker compose logs --tail 100
+rotate-keys: need-docker
+	docker compose exec authserver /service rotate-keys
 certs trust untrust: need-docker
 	@echo "make up creates the certificates; certs/README.md tells how to trust certs/ca.pem without Go." >&2
 endif
@@ -105,6 +109,16 @@ $(installed): e2e/conformance/package.json e2e/conformance/package-lock.json
 	@command -v npm >/dev/null || { echo "Install npm, which comes with Node.js: https://nodejs.org/" >&2; exit 1; }
 	@mkdir -p $(suite) && cp $^ $(suite)
 	npm ci --prefix $(suite) --ignore-scripts --no-audit --no-fund --loglevel error
+
+# Slow things that .ci/run leaves out.
+.PHONY: fuzz crash
+fuzz: need-go ## Every fuzz test of the services, FUZZTIME each (1m)
+	@cd services && for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+	  for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$f); do \
+	    echo "$$name in $$(dirname $$f)"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),1m) $$(dirname $$f) || exit 1; \
+	  done; done
+crash: need-go ## Kill the authorization server 200 times in the middle of its work, and check that nothing is lost
+	cd services && KILLS=200 go test -count=1 -timeout 15m -run TestKill -v ./authserver
 
 .PHONY: conformance
 conformance: need-go $(installed) ## The official MCP conformance suite against the authorization server; needs npm

@@ -179,7 +179,8 @@ func TestWebClient(t *testing.T) {
 	}
 }
 
-// TestRefresh: a refresh token works once, and its reuse ends the family.
+// TestRefresh: a refresh token is replaced whenever it is used. Once what took
+// its place was used too, sending it again ends the family.
 func TestRefresh(t *testing.T) {
 	client := newClient(t)
 	first := tokens(t, agent.NewFlow(demo.Deployment, client, demo.MCPResource()), person.John)
@@ -189,16 +190,18 @@ func TestRefresh(t *testing.T) {
 		t.Error("refreshing returned a token that was there before")
 	}
 	want2xx(t, second.Text("access_token"))
+	third, err := client.Refresh(t.Context(), demo.Deployment, second.Text("refresh_token"))
+	want(t, third, err, http.StatusOK)
 
 	replay, err := client.Refresh(t.Context(), demo.Deployment, first.Text("refresh_token"))
 	want(t, replay, err, http.StatusBadRequest)
 	if replay.Text("error") != "invalid_grant" {
 		t.Errorf("replay: error %q, want invalid_grant", replay.Text("error"))
 	}
-	after, err := client.Refresh(t.Context(), demo.Deployment, second.Text("refresh_token"))
+	after, err := client.Refresh(t.Context(), demo.Deployment, third.Text("refresh_token"))
 	want(t, after, err, http.StatusBadRequest)
 	eventually(t, "the replay of a refresh token ends the access tokens", func() error {
-		return refused(t, second.Text("access_token"))
+		return refused(t, third.Text("access_token"))
 	})
 }
 

@@ -397,7 +397,7 @@ func TestExchangeRefusals(t *testing.T) {
 		"wider scope":            {server, subject, []agent.Edit{agent.With("scope", "stocks/read stocks/trade")}, []string{"invalid_scope"}},
 		"token of the API":       {server, forAPI, nil, []string{"invalid_request"}},
 		"exchanged once before":  {server, exchanged(t, subject), nil, []string{"invalid_request"}},
-		"opaque token":           {server, opaque, nil, []string{"invalid_request"}},
+		"unknown opaque token":   {server, opaque + "x", nil, []string{"invalid_request"}},
 		"no subject token":       {server, "", nil, []string{"invalid_request"}},
 		"other type":             {server, subject, []agent.Edit{agent.With("subject_token_type", "urn:ietf:params:oauth:token-type:id_token")}, []string{"invalid_request"}},
 		"refresh token asked":    {server, subject, []agent.Edit{agent.With("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token")}, []string{"invalid_request"}},

@@ -30,6 +30,8 @@ func TestRestartLosesNothing(t *testing.T) {
 	refreshed, err := client.Refresh(t.Context(), demo.Deployment, before.Text("refresh_token"))
 	want(t, refreshed, err, http.StatusOK)
 	want2xx(t, refreshed.Text("access_token"))
+	again, err := client.Refresh(t.Context(), demo.Deployment, refreshed.Text("refresh_token"))
+	want(t, again, err, http.StatusOK)
 	replay, err := client.Refresh(t.Context(), demo.Deployment, before.Text("refresh_token"))
 	want(t, replay, err, http.StatusBadRequest)
 

@@ -23,9 +23,11 @@ import (
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/keys"
+	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store/sqlite"
 	"demo.example/services/internal/config"
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/service"
@@ -58,6 +60,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { mailer.Run(ctx); return nil })
 	g.Go(func() error { s.expire(ctx, db); return nil })
+	g.Go(func() error { s.keys.Run(ctx, log); return nil })
 	g.Go(func() error {
 		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
@@ -73,8 +76,12 @@ type server struct {
 	login   *login.Service
 	keys    *keys.Ring
 	csrf    []byte // key of the form tokens
+	proofs  *dpop.Checker
 	log     *slog.Logger
 	now     func() time.Time
+
+	userCodes     *limits.Limiter // wrong ones
+	registrations *limits.Limiter
 }
 
 // newServer builds the layers from the store up.
@@ -83,7 +90,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 	if err != nil {
 		return nil, err
 	}
-	ring, err := keys.Load(ctx, db, kek, now())
+	ring, err := loadKeys(ctx, cfg, db, now)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +98,15 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 	if err != nil {
 		return nil, err
 	}
+	nonceKey, err := keys.Derive(kek, "DPoP nonces")
+	if err != nil {
+		return nil, err
+	}
 	passcodeKey, err := keys.Derive(kek, "passcodes")
+	if err != nil {
+		return nil, err
+	}
+	deviceKey, err := keys.Derive(kek, "user codes")
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +129,10 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 			Scope:    oauth.ScopeStocksRead + " " + oauth.ScopeStocksTrade + " " + oauth.ScopeOpenID + " " + oauth.ScopeEmail + " " + oauth.ScopeOfflineAccess,
 			Resource: cfg.MCPResource(),
 		},
-		Now: now,
+		// Twice what an hour can bring: whoever is in the middle of a sign-in
+		// is never among the oldest.
+		MaxUnused: 2 * cfg.RegistrationsTotal,
+		Now:       now,
 
 		Assertions: db,
 		Audiences:  []string{cfg.Issuer(), cfg.Issuer() + "/token"},
@@ -123,15 +141,19 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		cfg:     cfg,
 		db:      db,
 		clients: registry,
-		grants:  grants.New(grants.Service{Site: cfg.Site, Store: db, Clients: registry, Keys: ring, Log: log, Now: now}),
+		grants:  grants.New(grants.Service{Site: cfg.Site, Store: db, Clients: registry, Keys: ring, Log: log, Now: now, DeviceKey: deviceKey}),
 		login: &login.Service{
 			Store: db, Mailer: mailer, Key: passcodeKey, Log: log, Now: now,
 			Limits: login.Limits{PerAddress: cfg.PasscodesPerAddress, PerIP: cfg.PasscodesPerIP, Total: cfg.PasscodesTotal},
 		},
-		keys: ring,
-		csrf: csrfKey,
-		log:  log,
-		now:  now,
+		keys:   ring,
+		csrf:   csrfKey,
+		proofs: dpop.NewChecker(nonceKey, now),
+		log:    log,
+		now:    now,
+
+		userCodes:     limits.New(userCodesPerIP, userCodesTotal, userCodeWindow, now),
+		registrations: limits.New(cfg.RegistrationsPerIP, cfg.RegistrationsTotal, time.Hour, now),
 	}, nil
 }
 

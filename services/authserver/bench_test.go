@@ -50,7 +50,7 @@ func TestBench(t *testing.T) {
 	start, spent := time.Now(), processorTime()
 	large.fill(0, many)
 	t.Logf("%d tokens stored in %.1f s, %.0f µs CPU each", many, time.Since(start).Seconds(), micros(processorTime()-spent)/float64(many))
-	t.Logf("restart with them, first introspection answered: %.3f s", large.restart(many).Seconds())
+	t.Logf("restart with them, first introspection answered: %.3f s", large.restartBench(many).Seconds())
 
 	jwt := small.phantom(small.tokens(small.agent(), john).JSON["access_token"].(string))
 	exchange := exchangeForm(jwt, small.cfg.APIResource())
@@ -106,9 +106,9 @@ func (h *harness) fill(from, to int) {
 	}
 }
 
-// restart opens the database anew, as a new process does, and returns how long
+// restartBench opens the database anew, as a new process does, and returns how long
 // it took until a token was introspected.
-func (h *harness) restart(many int) time.Duration {
+func (h *harness) restartBench(many int) time.Duration {
 	h.Helper()
 	if err := h.db.Close(); err != nil {
 		h.Fatal(err)

@@ -24,7 +24,7 @@ func TestTokenEndpointAttacks(t *testing.T) {
 	agent, withKey := h.agent(), h.keyClient(nil, key)
 	post := h.registerRaw(map[string]any{"redirect_uris": []string{callback}, "token_endpoint_auth_method": "client_secret_post"}).JSON
 	postID, postSecret := post["client_id"].(string), post["client_secret"].(string)
-	own := func(more ...string) url.Values { return ownForm(more...) }
+	own := ownForm
 	reportSecret := "client-stocks-report" + secretFor
 
 	t.Run("P13 GET, and parameters in the URL", func(t *testing.T) {

@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/mail"
 	"net/url"
+	"time"
 
+	"demo.example/services/authserver/keys"
 	"demo.example/services/internal/site"
 )
 
@@ -26,10 +28,15 @@ type Config struct {
 	ClientsFile    string     `env:"CLIENTS_FILE"`     // reviewed clients; empty means the demo's own
 	AllowedOrigins []string   `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`
 
+	KeyLifetime time.Duration `env:"KEY_LIFETIME" envDefault:"720h"` // how long a key signs before the next one does
+
 	// An hour's passcodes: for an address, from an IP address, in all.
 	PasscodesPerAddress int `env:"PASSCODES_PER_ADDRESS" envDefault:"60"`
 	PasscodesPerIP      int `env:"PASSCODES_PER_IP" envDefault:"300"`
 	PasscodesTotal      int `env:"PASSCODES_TOTAL" envDefault:"3000"`
+
+	RegistrationsPerIP int `env:"REGISTRATIONS_PER_IP" envDefault:"1000"` // an hour, from an IP address (of IPv6 a /64)
+	RegistrationsTotal int `env:"REGISTRATIONS_TOTAL" envDefault:"10000"` // an hour, in all; twice as many that nobody approved are kept
 }
 
 // Validate reports the first variable that cannot be used.
@@ -50,10 +57,14 @@ func (c Config) Validate() error {
 			return fmt.Errorf("ALLOWED_ORIGINS: %q is not an origin such as https://client.example", o)
 		}
 	}
+	if c.KeyLifetime < keys.MinLifetime {
+		return fmt.Errorf("KEY_LIFETIME: %s is shorter than %s, the shortest in which a key can be published and used", c.KeyLifetime, keys.MinLifetime)
+	}
 	for _, l := range []struct {
 		name  string
 		value int
-	}{{"PASSCODES_PER_ADDRESS", c.PasscodesPerAddress}, {"PASSCODES_PER_IP", c.PasscodesPerIP}, {"PASSCODES_TOTAL", c.PasscodesTotal}} {
+	}{{"PASSCODES_PER_ADDRESS", c.PasscodesPerAddress}, {"PASSCODES_PER_IP", c.PasscodesPerIP}, {"PASSCODES_TOTAL", c.PasscodesTotal},
+		{"REGISTRATIONS_PER_IP", c.RegistrationsPerIP}, {"REGISTRATIONS_TOTAL", c.RegistrationsTotal}} {
 		if l.value < 1 {
 			return fmt.Errorf("%s: %d is not a positive number", l.name, l.value)
 		}

@@ -17,7 +17,7 @@ import (
 // start, and the error names it.
 func TestBadSettings(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report"} {
+	for _, name := range secretNames {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+secretFor), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -41,9 +41,12 @@ func TestBadSettings(t *testing.T) {
 		"USERS_FILE":            {missing, text},
 		"CLIENTS_FILE":          {missing, text},
 		"ALLOWED_ORIGINS":       {"*", "null", "localhost:6274", "http://localhost:6274/", "http://localhost:6274,https://a.example/x", "https://u@a.example"},
+		"KEY_LIFETIME":          {"1m", "-1h", "30 days"},
 		"PASSCODES_PER_ADDRESS": {"0", "-1", "many", "1.5"},
 		"PASSCODES_PER_IP":      {"0", "many"},
 		"PASSCODES_TOTAL":       {"0", "many"},
+		"REGISTRATIONS_PER_IP":  {"0", "many"},
+		"REGISTRATIONS_TOTAL":   {"0", "many"},
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a server that starts after all is stopped
 	defer cancel()

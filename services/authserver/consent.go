@@ -53,7 +53,11 @@ func (s *server) consent(c echo.Context) error {
 	case "allow":
 		return s.approve(c, v)
 	case "deny":
-		return s.refuse(c, v.Request, oauth.AccessDenied("the user declined"))
+		refused := s.refuse(c, v.Request, oauth.AccessDenied("the user declined"))
+		if _, told := errors.AsType[*grants.RedirectError](refused); told && v.Request.Device != "" {
+			return s.deviceDone(c, false) // a device has no redirect URI; it polls
+		}
+		return refused
 	}
 	return pageError{Status: http.StatusBadRequest, Title: "No decision", Text: "Go back and choose whether to allow access or to decline."}
 }
@@ -66,6 +70,9 @@ func (s *server) approve(c echo.Context, v visit) error {
 	}
 	if err != nil {
 		return err
+	}
+	if request.Device != "" {
+		return s.deviceDone(c, true)
 	}
 	s.redirect(c, request.RedirectURI, request.State, "code", code)
 	return nil

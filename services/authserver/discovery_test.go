@@ -13,7 +13,7 @@ import (
 
 // pagePaths are the routes that are no protocol endpoints: what a person
 // sees, what is found at a well-known place, and the health check.
-var pagePaths = []string{"/", "/signin", "/passcode", "/consent", "/signout", "/static/*", "/healthz",
+var pagePaths = []string{"/", "/signin", "/passcode", "/consent", "/signout", "/device", "/static/*", "/healthz",
 	"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 
 // TestDiscoveryTellsTheTruth walks the metadata: what is advertised is served,
@@ -67,6 +67,14 @@ func TestDiscoveryTellsTheTruth(t *testing.T) {
 			"authorization_code": func() answer { return redeemed },
 			"refresh_token": func() answer {
 				return h.post(h.newBrowser(), "/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {agent}, "refresh_token": {redeemed.JSON["refresh_token"].(string)}})
+			},
+			deviceGrant: func() answer {
+				device := h.register(map[string]any{"grant_types": []string{deviceGrant}, "token_endpoint_auth_method": "none"})
+				start, browser := h.startDevice(device), h.newBrowser()
+				form := fields(h.typeAndSignIn(browser, start.JSON["user_code"].(string)))
+				form.Set("decision", "allow")
+				h.post(browser, "/consent", form)
+				return h.poll(device, start)
 			},
 			"client_credentials": func() answer {
 				return h.post(h.newBrowser(), "/token", ownForm(), basic("stocks-report")...)

@@ -43,6 +43,7 @@ func (s *server) writeError(err error, c echo.Context) {
 		local    grants.ErrLocal
 		page     pageError
 		oauthErr *oauth.Error
+		bearer   challengeError
 		echoErr  *echo.HTTPError
 	)
 	switch {
@@ -55,6 +56,8 @@ func (s *server) writeError(err error, c echo.Context) {
 		s.errorPage(c, page)
 	case errors.As(err, &oauthErr):
 		oauthErr.Write(c.Response())
+	case errors.As(err, &bearer):
+		bearer.Write(c.Response())
 	case errors.As(err, &echoErr):
 		s.notServed(c, echoErr.Code)
 	default:

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"demo.example/services/authserver/grants"
 )
 
 // TestFlow walks the chain as far as it runs through this server, and checks
@@ -125,7 +127,9 @@ func TestRefresh(t *testing.T) {
 	if h.introspected(second.JSON["access_token"].(string))["active"] != true {
 		t.Error("the refreshed access token is not active")
 	}
-	// R1: a token that was replaced and comes again ends everything.
+	// R1: a token that was replaced and comes again, after the grace, ends
+	// everything. The grace itself is tested in attacks_tokens_test.go.
+	h.wait(grants.RefreshGrace)
 	if a := refresh(first["refresh_token"]); a.Status != http.StatusBadRequest || a.JSON["error"] != "invalid_grant" {
 		t.Errorf("reuse: %d %s", a.Status, a.Body)
 	}

@@ -49,12 +49,15 @@ var (
 	}()
 )
 
+// secretNames are the files that the server finds in SECRETS_DIR.
+var secretNames = []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report"}
+
 const secretFor = "-secret-0123456789abcdef0123456789"
 
 func newHarness(t *testing.T, change ...func(*Config)) *harness {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report"} {
+	for _, name := range secretNames {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+secretFor), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +65,8 @@ func newHarness(t *testing.T, change ...func(*Config)) *harness {
 	cfg := Config{
 		Site: site.Site{Domain: "demo.localhost", HTTPSPort: 8443}, SecretsDir: dir,
 		DatabaseFile: filepath.Join(dir, "authserver.db"), AllowedOrigins: []string{"http://localhost:6274"},
-		PasscodesPerAddress: 60, PasscodesPerIP: 300, PasscodesTotal: 3000,
+		KeyLifetime: 30 * 24 * time.Hour, PasscodesPerAddress: 60, PasscodesPerIP: 300, PasscodesTotal: 3000,
+		RegistrationsPerIP: 1000, RegistrationsTotal: 10_000,
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -1,17 +1,20 @@
 package authserver
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/keys"
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 )
 
 // grantTypes are served by the token endpoint, and nothing else is.
-var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials", oauth.GrantTokenExchange}
+var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials", oauth.GrantTokenExchange, oauth.GrantDeviceCode}
 
 // metadata serves the server's description, at both of its well-known places
 // (RFC 8414 §3, OpenID Connect Discovery §4). One document for both: nothing
@@ -24,6 +27,7 @@ func (s *server) metadata(c echo.Context) error {
 		"authorization_endpoint":                         iss + "/authorize",
 		"token_endpoint":                                 iss + "/token",
 		"registration_endpoint":                          iss + "/register",
+		"device_authorization_endpoint":                  iss + "/device_authorization",
 		"revocation_endpoint":                            iss + "/revoke",
 		"introspection_endpoint":                         iss + "/introspect",
 		"jwks_uri":                                       iss + "/jwks",
@@ -39,10 +43,12 @@ func (s *server) metadata(c echo.Context) error {
 		"token_endpoint_auth_methods_supported":          clients.AuthMethods,
 		"revocation_endpoint_auth_methods_supported":     clients.AuthMethods,
 		"introspection_endpoint_auth_methods_supported":  []string{clients.AuthBasic, clients.AuthPost, clients.AuthPrivateKey},
+		"introspection_signing_alg_values_supported":     []string{"ES256"}, // RFC 9701 §7
 		"authorization_response_iss_parameter_supported": true,
 		"client_id_metadata_document_supported":          true,
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{"ES256"},
+		"dpop_signing_alg_values_supported":              dpop.Algorithms,
 		"claims_supported":                               []string{"sub", "auth_time", "acr", "nonce", "at_hash", "email", "email_verified"},
 		"acr_values_supported":                           []string{grants.ACR},
 		"claims_parameter_supported":                     false,
@@ -60,7 +66,7 @@ func (s *server) metadata(c echo.Context) error {
 
 // jwks serves the public keys (RFC 7517 §5).
 func (s *server) jwks(c echo.Context) error {
-	c.Response().Header().Set("Cache-Control", "public, max-age=300")
+	c.Response().Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(keys.CacheFor.Seconds())))
 	return c.Blob(http.StatusOK, "application/jwk-set+json", s.keys.JWKS())
 }
 

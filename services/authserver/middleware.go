@@ -12,6 +12,7 @@ import (
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 )
@@ -48,8 +49,8 @@ func (s *server) allowedOrigins(next echo.HandlerFunc) echo.HandlerFunc {
 	return withCORS(cors.Options{
 		AllowedOrigins: s.cfg.AllowedOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept", "MCP-Protocol-Version"},
-		ExposedHeaders: []string{"WWW-Authenticate"},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept", "MCP-Protocol-Version", dpop.Header},
+		ExposedHeaders: []string{"WWW-Authenticate", dpop.NonceHeader},
 	}, next)
 }
 

@@ -24,7 +24,7 @@ var templateFiles embed.FS
 var staticFiles embed.FS
 
 // templates are one set a page, each with the layout around it.
-var templates = parseTemplates("signin", "passcode", "consent", "error", "signout", "home")
+var templates = parseTemplates("signin", "passcode", "consent", "error", "signout", "home", "device", "devicedone")
 
 func parseTemplates(names ...string) map[string]*template.Template {
 	out := map[string]*template.Template{}
@@ -98,6 +98,9 @@ func (s *server) page(c echo.Context, status int, name string, v visit, data map
 	}
 	data["Visit"] = v
 	data["Client"] = viewOf(v.Request.Client, v.Request.RedirectURI)
+	if v.Request.Device != "" {
+		data["Client"] = s.viewOfDevice(v)
+	}
 	data["Resource"] = v.Request.Resource
 	data["Inbox"] = s.cfg.Origin("mail")
 	// Browsers hold form-action against the redirects that follow a form, so
@@ -141,7 +144,7 @@ func (s *server) render(c echo.Context, status int, name, formTarget string, dat
 func formTarget(uri string) string {
 	u, err := url.Parse(uri)
 	switch {
-	case err != nil || strings.ContainsAny(uri, ";, '\""):
+	case err != nil || uri == "" || strings.ContainsAny(uri, ";, '\""):
 		return ""
 	case u.Scheme == "http" || u.Scheme == "https":
 		return " " + u.Scheme + "://" + u.Host

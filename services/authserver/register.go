@@ -2,15 +2,12 @@ package authserver
 
 import (
 	"encoding/json"
-	"io"
-	"mime"
 	"net/http"
+	"net/url"
 
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
-	"demo.example/services/authserver/store"
-	"demo.example/services/internal/oauth"
 )
 
 // registered is the answer to a registration (RFC 7591 §3.2.1): what was
@@ -28,40 +25,45 @@ type registered struct {
 	GrantTypes    []string `json:"grant_types"`
 	ResponseTypes []string `json:"response_types"`
 	Scope         string   `json:"scope"`
+	BoundTokens   bool     `json:"dpop_bound_access_tokens,omitempty"`
 
 	JWKS       json.RawMessage `json:"jwks,omitempty"`
 	SigningAlg string          `json:"token_endpoint_auth_signing_alg,omitempty"`
+	Token      string          `json:"registration_access_token"` // RFC 7592 §3
+	TokenURI   string          `json:"registration_client_uri"`
 }
 
 // register serves POST /register (RFC 7591). Anybody may: what a client gets
 // by it is the right to ask a user.
 func (s *server) register(c echo.Context) error {
 	r := c.Request()
-	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/json" {
-		return oauth.InvalidRequest("the body must be application/json")
-	}
-	body, err := io.ReadAll(r.Body)
+	body, err := readJSON(r)
 	if err != nil {
-		return oauth.InvalidRequest("the body is too large, or was cut off")
+		return err
 	}
 	metadata, err := clients.ParseRegistration(body)
 	if err != nil {
 		return err
 	}
-	client, secret, err := s.clients.Register(r.Context(), metadata)
+	client, err := s.clients.Register(r.Context(), metadata)
 	if err != nil {
 		return err
 	}
-	s.log.InfoContext(r.Context(), "client registered", "client_id", client.ID, "client_name", client.Name)
-	return c.JSON(http.StatusCreated, registrationOf(client, secret))
+	s.log.InfoContext(r.Context(), "client registered", "client_id", client.Client.ID, "client_name", client.Client.Name)
+	return c.JSON(http.StatusCreated, s.registrationOf(client))
 }
 
-func registrationOf(c store.Client, secret string) registered {
+func (s *server) registrationOf(r clients.Registered) registered {
+	c, secret := r.Client, r.Secret
 	out := registered{
 		ClientID: c.ID, Secret: secret, IssuedAt: c.CreatedAt.Unix(),
 		Name: c.Name, URI: c.URI, RedirectURIs: c.RedirectURIs, LogoutURIs: c.LogoutURIs, AuthMethod: c.AuthMethod,
-		GrantTypes: c.GrantTypes, ResponseTypes: []string{"code"}, Scope: c.Scope,
+		GrantTypes: c.GrantTypes, ResponseTypes: []string{}, Scope: c.Scope, BoundTokens: c.BoundTokens,
 		JWKS: json.RawMessage(c.JWKS), SigningAlg: c.SigningAlg,
+		Token: r.Token, TokenURI: s.cfg.Issuer() + "/register/" + url.PathEscape(c.ID),
+	}
+	if clients.AllowsGrant(c, "authorization_code") {
+		out.ResponseTypes = []string{"code"}
 	}
 	if secret != "" {
 		out.SecretExpires = new(int64)

@@ -20,9 +20,13 @@ func (s *server) routes() http.Handler {
 	e.Match(getOptions, "/jwks", s.jwks, s.anyOrigin)
 
 	// What a client's program calls. Answers are JSON.
-	e.Match(postOptions, "/register", s.register, s.allowedOrigins, noStore)
-	e.Match(postOptions, "/token", s.token(), s.allowedOrigins, noStore, form, s.authenticated)
-	e.Match(postOptions, "/par", s.push, s.allowedOrigins, noStore, form, s.pusher)
+	e.Match(postOptions, "/register", s.register, s.allowedOrigins, noStore, s.limitRegistrations)
+	e.Match(getOptions, "/register/:client_id", s.readRegistration, s.managingOrigins, noStore)
+	e.PUT("/register/:client_id", s.updateRegistration, s.managingOrigins, noStore)
+	e.DELETE("/register/:client_id", s.deleteRegistration, s.managingOrigins, noStore)
+	e.Match(postOptions, "/device_authorization", s.deviceAuthorization, s.allowedOrigins, noStore, form, s.authenticated)
+	e.Match(postOptions, "/token", s.token(), s.allowedOrigins, noStore, form, s.authenticated, s.keyBound)
+	e.Match(postOptions, "/par", s.push, s.allowedOrigins, noStore, form, s.pusher, s.keyPushed)
 	e.Match(getPostOptions, "/userinfo", s.userinfo, s.allowedOrigins, noStore)
 	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
 	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
@@ -36,6 +40,8 @@ func (s *server) routes() http.Handler {
 	e.POST("/passcode", s.passcode, noStore, s.sameOrigin)
 	e.GET("/consent", s.consentPage, noStore)
 	e.POST("/consent", s.consent, noStore, s.sameOrigin)
+	e.GET("/device", s.devicePage, noStore) // where the user of a device begins
+	e.POST("/device", s.deviceCode, noStore, s.sameOrigin)
 	e.GET("/signout", s.signOutPage, noStore)
 	e.POST("/signout", s.signOut, noStore, s.sameOrigin)
 	e.GET("/logout", s.logout, noStore)

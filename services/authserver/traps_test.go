@@ -253,7 +253,7 @@ func TestLibraryTraps(t *testing.T) {
 		twice.Add("code", "other")
 		wantError(h, "repeated parameter", h.post(h.newBrowser(), "/token", twice), 400, "invalid_request")
 		wantError(h, "JSON", h.do(h.newBrowser(), h.request(http.MethodPost, "/token", "{}", "Content-Type", "application/json")), 400, "invalid_request")
-		for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:device_code"} {
+		for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer"} {
 			wantError(h, grant, h.post(h.newBrowser(), "/token", url.Values{"grant_type": {grant}, "client_id": {agent}}), 400, "unsupported_grant_type")
 		}
 		a := h.post(h.newBrowser(), "/token", form, "Origin", "https://evil.example")

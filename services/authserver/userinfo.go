@@ -9,6 +9,7 @@ import (
 
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 )
 
@@ -19,21 +20,33 @@ func (s *server) userinfo(c echo.Context) error {
 	r := c.Request()
 	secret, refusal := bearer(r.Header.Values("Authorization"))
 	if refusal != nil {
-		refusal.Write(c.Response())
+		refuse(c, *refusal)
 		return nil
 	}
-	info, err := s.grants.UserInfo(r.Context(), secret)
+	info, err := s.grants.UserInfo(r.Context(), secret, func(boundTo string) error {
+		return s.proofs.CheckToken(c.Response().Header(), r, s.cfg.Issuer()+"/userinfo", secret, boundTo)
+	})
+	var badProof *oauth.Error
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		oauth.Challenge{Error: "invalid_token", Description: "get a new token with scope=openid and resource=" + s.cfg.Issuer(), Scope: oauth.ScopeOpenID}.Write(c.Response())
+	case errors.Is(err, store.ErrNotFound) || errors.Is(err, dpop.ErrScheme):
+		refuse(c, oauth.Challenge{Error: "invalid_token", Description: "get a new token with scope=openid and resource=" + s.cfg.Issuer(), Scope: oauth.ScopeOpenID})
 		return nil
 	case errors.Is(err, grants.ErrScope):
-		oauth.Challenge{Error: "insufficient_scope", Scope: oauth.ScopeOpenID}.Write(c.Response())
+		refuse(c, oauth.Challenge{Error: "insufficient_scope", Scope: oauth.ScopeOpenID})
+		return nil
+	case errors.As(err, &badProof):
+		refuse(c, oauth.Challenge{Error: badProof.Code, Description: badProof.Description, Scope: oauth.ScopeOpenID})
 		return nil
 	case err != nil:
 		return err
 	}
 	return c.JSON(http.StatusOK, info)
+}
+
+// refuse challenges, for tokens of both types.
+func refuse(c echo.Context, refusal oauth.Challenge) {
+	bearer, proof := dpop.Challenges(refusal)
+	bearer.Write(c.Response(), proof)
 }
 
 // bearer returns the token of a request (RFC 6750 §2.1), or what to answer
@@ -44,7 +57,7 @@ func bearer(authorizations []string) (string, *oauth.Challenge) {
 		return "", &oauth.Challenge{Scope: oauth.ScopeOpenID}
 	}
 	scheme, secret, _ := strings.Cut(authorizations[0], " ")
-	if len(authorizations) > 1 || !strings.EqualFold(scheme, "Bearer") || secret == "" || strings.ContainsAny(secret, " ,") {
+	if len(authorizations) > 1 || !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, dpop.Scheme) || secret == "" || strings.ContainsAny(secret, " ,") {
 		return "", &oauth.Challenge{Error: "invalid_request", Description: "send one Authorization header: Bearer and the token"}
 	}
 	return secret, nil

@@ -68,7 +68,7 @@ func newHandler(cfg settings, secret config.Secret, log *slog.Logger) http.Handl
 		Now: time.Now,
 	}
 	tokens := newTokenCache(cfg.TokenCacheSize, cfg.TokenCacheTTL, time.Now, as.phantom)
-	return httpserver.Wrap(guard(newRouter(cfg, tokens, transport, log)), log, false)
+	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), transport, log)), log, false)
 }
 
 // tlsConfig allows TLS 1.2 and 1.3, and of TLS 1.2 only the suites with

@@ -62,9 +62,15 @@ func (i *introspector) phantom(ctx context.Context, opaque, resource string) (ph
 	case claims.ExpiresAt == nil || !i.Now().Before(claims.ExpiresAt.Time):
 		return phantom{}, refusal("expired")
 	}
-	return phantom{
+	found := phantom{
 		JWT: raw, Subject: claims.Subject, ClientID: claims.ClientID, Scope: claims.Scope, Expires: claims.ExpiresAt.Time,
-	}, nil
+	}
+	if claims.Confirmation != nil {
+		if found.Key = claims.Confirmation.JKT; found.Key == "" {
+			return phantom{}, refusal("bound in a way that is not known here")
+		}
+	}
+	return found, nil
 }
 
 // introspect returns the JWT behind an active token. Only the two answers

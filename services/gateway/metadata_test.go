@@ -17,6 +17,9 @@ func TestResourceMetadata(t *testing.T) {
 			"scopes_supported":         []any{"stocks/read"},
 			"bearer_methods_supported": []any{"header"},
 			"resource_name":            name,
+
+			"dpop_signing_alg_values_supported": []any{"ES256", "EdDSA", "RS256", "PS256"},
+			"dpop_bound_access_tokens_required": false,
 		}
 	}
 	mcp := document("https://mcp.demo.localhost:8443/", "Stocks MCP server")

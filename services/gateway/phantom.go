@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
 )
@@ -24,6 +25,7 @@ type phantom struct {
 	ClientID string
 	Scope    string
 	Expires  time.Time
+	Key      string // that the token is bound to, a thumbprint; empty for a bearer token
 }
 
 type phantomKey struct{}
@@ -42,6 +44,8 @@ type phantomTokens struct {
 	Resource    resource
 	MetadataURL string
 	Tokens      *tokenCache
+	Origin      string // of the resource, as the public knows it
+	Proofs      *dpop.Checker
 	Log         *slog.Logger
 	Next        http.Handler
 }
@@ -55,11 +59,18 @@ func (p *phantomTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	found, cached, err := p.Tokens.get(r.Context(), token, p.Resource.ID)
+	if err == nil {
+		err = p.checkProof(w, r, token, found) // dpop.go, for tokens that are bound to a key
+	}
 	var refused refusal
+	var badProof *oauth.Error
 	switch {
 	case errors.As(err, &refused):
 		p.log(r, token, found, "deny", refused.Error(), cached)
-		p.challenge(w, "invalid_token", "The access token is unknown, expired or revoked; sign in again.")
+		p.challenge(w, "invalid_token", badToken)
+	case errors.As(err, &badProof):
+		p.log(r, token, found, "deny", badProof.Error(), cached)
+		p.challenge(w, badProof.Code, badProof.Description)
 	case err != nil && r.Context().Err() != nil:
 		// The client went away while we asked: nobody is there to answer.
 	case err != nil:
@@ -86,7 +97,8 @@ func (p *phantomTokens) challenge(w http.ResponseWriter, code, description strin
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Add("Vary", "Authorization")
-	c.Write(w)
+	c, proof := dpop.Challenges(c)
+	c.Write(w, proof)
 	_ = json.NewEncoder(w).Encode(body) // a client that hung up cannot be told so
 }
 
@@ -140,9 +152,12 @@ func presentedToken(r *http.Request) (string, *unusable) {
 	return token, bad
 }
 
+// badToken is said of every token that does not pass, whatever the reason.
+const badToken = "The access token is unknown, expired or revoked, or is not of the type that it was sent as; sign in again."
+
 // bearerToken reads the Authorization headers of a request.
 func bearerToken(headers []string) (string, *unusable) {
-	malformed := &unusable{"invalid_request", "Send one Authorization header: the word Bearer, a space, the access token.", "malformed header"}
+	malformed := &unusable{"invalid_request", "Send one Authorization header: the word Bearer (or DPoP), a space, the access token.", "malformed header"}
 	if len(headers) > 1 {
 		return "", malformed
 	}
@@ -150,8 +165,8 @@ func bearerToken(headers []string) (string, *unusable) {
 		return "", &unusable{"", "An access token is needed; resource_metadata says where to get one.", "no token"}
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", &unusable{"", "An access token of type Bearer is needed; resource_metadata says where to get one.", "other scheme"}
+	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, dpop.Scheme) {
+		return "", &unusable{"", "An access token of type Bearer or DPoP is needed; resource_metadata says where to get one.", "other scheme"}
 	}
 	token = strings.TrimLeft(token, " ")
 	switch {
@@ -160,7 +175,7 @@ func bearerToken(headers []string) (string, *unusable) {
 	case len(token) > maxToken || strings.Count(token, ".") >= 2:
 		// Only opaque tokens are issued to clients. One that holds a JWT got
 		// it where no client should, so it is not even asked about.
-		return "", &unusable{"invalid_token", "The access token is unknown, expired or revoked; sign in again.", "not an opaque token"}
+		return "", &unusable{"invalid_token", badToken, "not an opaque token"}
 	}
 	return token, nil
 }

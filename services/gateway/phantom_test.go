@@ -62,7 +62,10 @@ func TestTokenIsRefused(t *testing.T) {
 	d.issue("wrong-scope", map[string]any{"scope": "stocks/reader openid stocks/"})
 	d.answer("id-token", answerWith(200, "application/jwt", testJWT("JWT", nil)))
 
-	none := `Bearer scope="stocks/read", resource_metadata="` + mcpMetadata + `"`
+	none := []string{
+		`Bearer scope="stocks/read", resource_metadata="` + mcpMetadata + `"`,
+		`DPoP algs="ES256 EdDSA RS256 PS256", scope="stocks/read", resource_metadata="` + mcpMetadata + `"`,
+	}
 	type header []string
 	tests := map[string]struct {
 		query  string
@@ -81,7 +84,7 @@ func TestTokenIsRefused(t *testing.T) {
 		"G3 scheme alone":              {"", header{"Bearer"}, 400, "invalid_request", 0},
 		"G3 Basic":                     {"", header{"Basic Z29vZDpnb29k"}, 401, "", 0},
 		"G3 Basic, then Bearer":        {"", header{"Basic Z29vZA==, Bearer good"}, 401, "", 0},
-		"G3 DPoP":                      {"", header{"DPoP good"}, 401, "", 0},
+		"G3 DPoP":                      {"", header{"DPoP good"}, 401, "invalid_token", 1},
 		"G3 tab":                       {"", header{"Bearer\tgood"}, 401, "", 0},
 		"no scheme":                    {"", header{"good"}, 401, "", 0},
 		"quoted":                       {"", header{`Bearer "good"`}, 400, "invalid_request", 0},
@@ -111,15 +114,17 @@ func TestTokenIsRefused(t *testing.T) {
 			}
 			resp, body := d.do(t, "POST", testSite.MCPResource()+"?"+tt.query, "access_token=good", append(headers, "Content-Type", "application/x-www-form-urlencoded")...)
 			challenges := resp.Header.Values("WWW-Authenticate")
-			if resp.StatusCode != tt.status || len(challenges) != 1 {
-				t.Fatalf("got %d and challenges %q, want %d and one", resp.StatusCode, challenges, tt.status)
+			if resp.StatusCode != tt.status || len(challenges) != 2 {
+				t.Fatalf("got %d and challenges %q, want %d and two", resp.StatusCode, challenges, tt.status)
 			}
-			if tt.code == "" && challenges[0] != none {
-				t.Errorf("challenge: got  %s\nwant %s", challenges[0], none)
-			}
-			if tt.code != "" && (!strings.Contains(challenges[0], ` error="`+tt.code+`"`) ||
-				!strings.Contains(challenges[0], `scope="stocks/read"`) || !strings.Contains(challenges[0], `resource_metadata="`+mcpMetadata+`"`)) {
-				t.Errorf("challenge: got %s, want error %s", challenges[0], tt.code)
+			for i, challenge := range challenges {
+				if tt.code == "" && challenge != none[i] {
+					t.Errorf("challenge: got  %s\nwant %s", challenge, none[i])
+				}
+				if tt.code != "" && (!strings.Contains(challenge, ` error="`+tt.code+`"`) ||
+					!strings.Contains(challenge, `scope="stocks/read"`) || !strings.Contains(challenge, `resource_metadata="`+mcpMetadata+`"`)) {
+					t.Errorf("challenge: got %s, want error %s", challenge, tt.code)
+				}
 			}
 			var answer map[string]string
 			if err := json.Unmarshal([]byte(body), &answer); err != nil || answer["error"] == "" || answer["error_description"] == "" {
@@ -158,7 +163,7 @@ func TestSameAnswerForEveryBadToken(t *testing.T) {
 // FuzzAuthorizationHeader checks that whatever is read as a token is one that
 // may be sent on: no separators, bounded, not a JWT.
 func FuzzAuthorizationHeader(f *testing.F) {
-	for _, seed := range []string{"Bearer a", "bearer  a==", "Bearer a b", "Bearer a,b", "Basic eA==", "", "Bearer", "Bearer \x00", "Bearer a.b.c", "Bearer =a"} {
+	for _, seed := range []string{"Bearer a", "dpop a", "bearer  a==", "Bearer a b", "Bearer a,b", "Basic eA==", "", "Bearer", "Bearer \x00", "Bearer a.b.c", "Bearer =a"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
@@ -169,8 +174,9 @@ func FuzzAuthorizationHeader(f *testing.F) {
 			}
 			return
 		}
+		scheme, _, _ := strings.Cut(header, " ")
 		if token == "" || len(token) > maxToken || strings.ContainsAny(token, " ,;\"'\\\r\n\t\x00") || strings.Count(token, ".") > 1 ||
-			!strings.HasSuffix(header, " "+token) || !strings.EqualFold(header[:7], "Bearer ") {
+			!strings.HasSuffix(header, " "+token) || !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "DPoP") {
 			t.Errorf("%q: read as %q", header, token)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/problem"
 )
@@ -69,6 +70,7 @@ func (rt route) rewrite(pr *httputil.ProxyRequest) {
 		for _, name := range []string{"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User"} {
 			h.Del(name)
 		}
+		h.Del(dpop.Header) // checked here, and good for nothing else
 		if p, ok := phantomOf(pr.In.Context()); ok {
 			h.Set("Authorization", "Bearer "+p.JWT)
 		}
@@ -98,6 +100,7 @@ func (rt route) modifyResponse(resp *http.Response) error {
 			delete(h, name)
 		}
 	}
+	h.Del(dpop.NonceHeader)
 	// An answer to one user must not reach another through a cache on the way.
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")

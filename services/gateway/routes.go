@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
 	"demo.example/services/internal/site"
@@ -71,13 +72,13 @@ func below(path string) func(string) bool {
 }
 
 // newRouter finds the handler of a request by its host.
-func newRouter(cfg settings, tokens *tokenCache, transport http.RoundTripper, log *slog.Logger) http.Handler {
+func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	hosts := map[string]http.Handler{
 		cfg.Host(""):       newLanding(cfg.Site),
 		cfg.Host("client"): newClientDocument(cfg.Site),
 	}
 	for _, rt := range routes(cfg) {
-		hosts[cfg.Host(rt.Host)] = rt.handler(cfg, tokens, transport, log)
+		hosts[cfg.Host(rt.Host)] = rt.handler(cfg, tokens, proofs, transport, log)
 	}
 	unknown := newNotFoundPage(cfg.Site)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -101,13 +102,15 @@ func newRouter(cfg settings, tokens *tokenCache, transport http.RoundTripper, lo
 }
 
 // handler is what a request for the route passes through, first to last.
-func (rt route) handler(cfg settings, tokens *tokenCache, transport http.RoundTripper, log *slog.Logger) http.Handler {
+func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	var h http.Handler = newProxy(rt, transport, log)
 	if rt.Resource != nil {
 		h = &phantomTokens{
 			Resource:    *rt.Resource,
 			MetadataURL: cfg.Origin(rt.Host) + rt.Resource.Metadata[0],
 			Tokens:      tokens,
+			Origin:      cfg.Origin(rt.Host),
+			Proofs:      proofs,
 			Log:         log,
 			Next:        h,
 		}

@@ -21,7 +21,10 @@ import (
 )
 
 // oneClient is a store with one client.
-type oneClient struct{ c store.Client }
+type oneClient struct {
+	clientStore
+	c store.Client
+}
 
 func (o oneClient) SaveClient(context.Context, store.Client) error { return nil }
 func (o oneClient) Client(_ context.Context, id string) (store.Client, error) {
@@ -56,7 +59,7 @@ func keyRegistry(t testing.TB) (*Registry, ed25519.PrivateKey, time.Time) {
 	}
 	at := time.Unix(1_785_000_000, 0)
 	return &Registry{
-		Store: oneClient{c}, Now: func() time.Time { return at }, Assertions: usedOnce{},
+		Store: oneClient{c: c}, Now: func() time.Time { return at }, Assertions: usedOnce{},
 		Audiences: []string{"https://login.demo.example", "https://login.demo.example/token"},
 	}, private, at
 }

@@ -48,6 +48,12 @@ var AuthMethods = []string{AuthNone, AuthBasic, AuthPost, AuthPrivateKey}
 type clientStore interface {
 	SaveClient(ctx context.Context, c store.Client) error
 	Client(ctx context.Context, id string) (store.Client, error)
+
+	AddRegistration(ctx context.Context, c store.Client, token store.Hash, until time.Time, maxUnused int) error
+	Registration(ctx context.Context, id string, token store.Hash) (store.Client, error)
+	UpdateClient(ctx context.Context, c store.Client) error
+	KeepClient(ctx context.Context, id string, until time.Time) error
+	DeleteClient(ctx context.Context, id string) error
 }
 
 // Registry finds and registers clients.
@@ -56,6 +62,7 @@ type Registry struct {
 	Store     clientStore
 	Documents *Documents
 	Policy    Policy
+	MaxUnused int // registrations that no user ever approved; the oldest go first
 	Now       func() time.Time
 
 	Assertions assertionStore
@@ -107,6 +114,7 @@ func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error)
 		Resources:    []string{r.Policy.Resource},
 		Type:         TypeMCP,
 		Assurance:    AssuranceDomain,
+		BoundTokens:  doc.BoundTokens,
 		CreatedAt:    r.Now(),
 	}
 	if doc.AuthMethod == AuthPrivateKey {
@@ -115,13 +123,19 @@ func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error)
 	return c, nil
 }
 
-// Remember keeps a client that was looked up, once a user let it in, so that
-// redeeming its code and refreshing its tokens need not look it up again.
-func (r *Registry) Remember(ctx context.Context, c store.Client) error {
-	if c.Registration != store.RegisteredByDocument {
+// Remember notes that a user let a client in, with a grant that ends at a
+// time. A client that was looked up is kept from then on, so that redeeming
+// its code and refreshing its tokens need not look it up again.
+func (r *Registry) Remember(ctx context.Context, c store.Client, grantEnds time.Time) error {
+	switch c.Registration {
+	case store.RegisteredByReview:
 		return nil
+	case store.RegisteredByDocument:
+		if err := r.Store.SaveClient(ctx, c); err != nil {
+			return err
+		}
 	}
-	return r.Store.SaveClient(ctx, c)
+	return r.Store.KeepClient(ctx, c.ID, grantEnds.Add(idleLifetime))
 }
 
 // AllowsGrant reports whether a client registered for a grant type.

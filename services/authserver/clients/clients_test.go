@@ -14,10 +14,12 @@ import (
 	"demo.example/services/authserver/store"
 )
 
-// memory is a client store.
+// memory is a client store; what it leaves out the tests do not reach.
 type memory struct {
+	clientStore
 	mu      sync.Mutex
 	clients map[string]store.Client
+	kept    map[string]time.Time
 	down    error
 }
 
@@ -31,6 +33,20 @@ func (m *memory) SaveClient(_ context.Context, c store.Client) error {
 		m.clients = map[string]store.Client{}
 	}
 	m.clients[c.ID] = c
+	return nil
+}
+
+func (m *memory) AddRegistration(ctx context.Context, c store.Client, _ store.Hash, _ time.Time, _ int) error {
+	return m.SaveClient(ctx, c)
+}
+
+func (m *memory) KeepClient(_ context.Context, id string, until time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kept == nil {
+		m.kept = map[string]time.Time{}
+	}
+	m.kept[id] = until
 	return nil
 }
 
@@ -96,11 +112,15 @@ func TestRemember(t *testing.T) {
 	r, m := newRegistry()
 	kept := store.Client{ID: "https://agent.example/c.json", Registration: store.RegisteredByDocument}
 	for _, c := range []store.Client{kept, {ID: "dcr-1", Registration: store.RegisteredDynamically}, {ID: "reviewed", Registration: store.RegisteredByReview}} {
-		if err := r.Remember(t.Context(), c); err != nil {
+		if err := r.Remember(t.Context(), c, now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if diff := cmp.Diff(map[string]store.Client{kept.ID: kept}, maps.Clone(m.clients)); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	until := now.Add(90 * 24 * time.Hour)
+	if diff := cmp.Diff(map[string]time.Time{kept.ID: until, "dcr-1": until}, m.kept); diff != "" {
+		t.Errorf("kept until (-want +got):\n%s", diff)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
+	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
 )
 
@@ -31,6 +32,7 @@ type Document struct {
 	LogoutURIs   []string `json:"post_logout_redirect_uris"`
 	GrantTypes   []string `json:"grant_types"`
 	AuthMethod   string   `json:"token_endpoint_auth_method"`
+	BoundTokens  bool     `json:"dpop_bound_access_tokens"` // RFC 9449 §5.2
 
 	// For private_key_jwt.
 	SigningAlg string          `json:"token_endpoint_auth_signing_alg"`
@@ -46,6 +48,11 @@ const (
 	minFresh      = time.Minute
 	maxFresh      = time.Hour
 	documentCache = 1000 // documents
+
+	// Fetches that may fail in a minute: at one host, and in all. It keeps
+	// strangers from having this server call a victim's (attack D15).
+	failuresPerHost = 30
+	failuresTotal   = 1000
 )
 
 // Documents fetches and caches client ID metadata documents.
@@ -54,6 +61,8 @@ type Documents struct {
 	now    func() time.Time
 	cache  *lru.Cache[string, cached]
 	flight singleflight.Group
+
+	failures *limits.Limiter
 }
 
 type cached struct {
@@ -68,7 +77,7 @@ func NewDocuments(client *http.Client, now func() time.Time) *Documents {
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return &Documents{client: client, now: now, cache: cache}
+	return &Documents{client: client, now: now, cache: cache, failures: limits.New(failuresPerHost, failuresTotal, time.Minute, now)}
 }
 
 // Get returns the document at id. Any number of callers wait for one fetch.
@@ -87,7 +96,17 @@ func (d *Documents) Get(ctx context.Context, id string) (Document, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
 		defer cancel()
+		u, err := url.Parse(id)
+		if err != nil {
+			return Document{}, err
+		}
+		if d.failures.Take(u.Host) > 0 {
+			return Document{}, errors.New("too many client documents of this host could not be fetched")
+		}
 		doc, fresh, err := d.fetch(ctx, id)
+		if err == nil {
+			d.failures.Refund(u.Host)
+		}
 		if err == nil && fresh > 0 {
 			d.cache.Add(id, cached{doc, d.now().Add(fresh)})
 		}
@@ -193,7 +212,7 @@ func ParseDocument(id string, body []byte) (Document, error) {
 	if len(doc.GrantTypes) == 0 {
 		doc.GrantTypes = []string{"authorization_code"}
 	}
-	if doc.GrantTypes = known(doc.GrantTypes, offered); !slices.Contains(doc.GrantTypes, "authorization_code") {
+	if doc.GrantTypes = known(doc.GrantTypes, offeredToDocuments); !slices.Contains(doc.GrantTypes, "authorization_code") {
 		return doc, errors.New("the client document does not list the grant type authorization_code")
 	}
 	return doc, nil

@@ -37,6 +37,7 @@ type preset struct {
 	Type         string   `json:"client_type"`
 	Assurance    int      `json:"client_assurance_level"`
 	Remember     bool     `json:"remember_consent"`
+	BoundTokens  bool     `json:"dpop_bound_access_tokens"` // RFC 9449 §5.2
 
 	Region     string          `json:"region"` // whose stocks a client sees that acts for itself (client_credentials)
 	SigningAlg string          `json:"token_endpoint_auth_signing_alg"`
@@ -83,6 +84,7 @@ func (p preset) client(secretsDir string, s site.Site) (store.Client, error) {
 		Assurance:    p.Assurance,
 		Remember:     p.Remember,
 		Region:       p.Region,
+		BoundTokens:  p.BoundTokens,
 	}
 	if p.ID == "" || p.Name == "" {
 		return c, fmt.Errorf("client_id and client_name are required")

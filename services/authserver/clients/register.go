@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -26,6 +25,7 @@ type Registration struct {
 	Name          string   `json:"client_name"`
 	URI           string   `json:"client_uri"`
 	Scope         string   `json:"scope"`
+	BoundTokens   bool     `json:"dpop_bound_access_tokens"` // RFC 9449 §5.2
 
 	// For private_key_jwt.
 	SigningAlg string          `json:"token_endpoint_auth_signing_alg"`
@@ -39,15 +39,22 @@ const (
 	maxName      = 100 // characters
 )
 
-// offered are the grant types that a client may register for.
-var offered = []string{"authorization_code", "refresh_token"}
+// Grant types that a client may register for. A device's token requests come
+// before any user approved it, and nothing is fetched at the token endpoint:
+// so a client that is only described by a document cannot be one.
+var (
+	offered            = []string{"authorization_code", "refresh_token", oauth.GrantDeviceCode}
+	offeredToDocuments = []string{"authorization_code", "refresh_token"}
+)
 
-// Register stores a new client and returns it with its secret, which is empty
-// for a public client and is not stored. Errors that the client can mend are
-// oauth errors (RFC 7591 §3.2.2).
-func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client, string, error) {
+// describe returns the client that metadata describes, with its secret, which
+// is empty for a public client and is not stored. Errors that the client can
+// mend are oauth errors (RFC 7591 §3.2.2).
+func (r *Registry) describe(reg Registration) (store.Client, string, error) {
 	none := func(err error) (store.Client, string, error) { return store.Client{}, "", err }
-	if err := checkRedirects(reg.RedirectURIs); err != nil {
+	// Nobody is sent to a client that only asks by device (RFC 7591 §2).
+	redirected := len(reg.GrantTypes) == 0 || slices.Contains(reg.GrantTypes, "authorization_code") || len(reg.RedirectURIs) > 0
+	if err := checkRedirects(reg.RedirectURIs); redirected && err != nil {
 		return none(&oauth.Error{Code: "invalid_redirect_uri", Description: err.Error(), Status: http.StatusBadRequest})
 	}
 	if err := checkLogoutURIs(reg.LogoutURIs); err != nil {
@@ -63,8 +70,8 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 		reg.GrantTypes = []string{"authorization_code"}
 	}
 	grants := known(reg.GrantTypes, offered)
-	if !slices.Contains(grants, "authorization_code") {
-		return none(invalidMetadata("grant_types: authorization_code is needed; refresh_token may go with it"))
+	if !slices.Contains(grants, "authorization_code") && !slices.Contains(grants, oauth.GrantDeviceCode) {
+		return none(invalidMetadata("grant_types: authorization_code or " + oauth.GrantDeviceCode + " is needed; refresh_token may go with it"))
 	}
 	if len(reg.ResponseTypes) > 0 && !slices.Contains(reg.ResponseTypes, "code") {
 		return none(invalidMetadata("response_types: only code is offered"))
@@ -92,6 +99,7 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 		Resources:    []string{r.Policy.Resource},
 		Type:         TypeMCP,
 		Assurance:    AssuranceNone,
+		BoundTokens:  reg.BoundTokens,
 		CreatedAt:    r.Now(),
 	}
 	if err := registerKeys(&c, reg.JWKS, reg.JWKSURI, reg.SigningAlg); err != nil {
@@ -104,9 +112,6 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (store.Client
 	case AuthBasic, AuthPost:
 		secret = rand.Text() + rand.Text() // 256 bits
 		c.SecretHash = store.HashOf(secret)
-	}
-	if err := r.Store.SaveClient(ctx, c); err != nil {
-		return none(fmt.Errorf("register client: %w", err))
 	}
 	return c, secret, nil
 }

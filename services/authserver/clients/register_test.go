@@ -19,7 +19,8 @@ func register(t *testing.T, r *Registry, body string) (store.Client, string, err
 	if err != nil {
 		return store.Client{}, "", err
 	}
-	return r.Register(t.Context(), reg)
+	got, err := r.Register(t.Context(), reg)
+	return got.Client, got.Secret, err
 }
 
 // TestRegisterEarnsNoTrust: whatever a client writes about itself, it gets
@@ -141,6 +142,7 @@ func TestRegisterRefuses(t *testing.T) {
 func FuzzParseRegistration(f *testing.F) {
 	f.Add([]byte(`{"client_name":"Agent","redirect_uris":["http://127.0.0.1/cb"],"grant_types":["authorization_code","refresh_token"],"scope":"openid"}`))
 	f.Add([]byte(`{"redirect_uris":["com.example.app:/cb"],"token_endpoint_auth_method":"none","response_types":["code"],"client_uri":"https://a.example"}`))
+	f.Add([]byte(`{"grant_types":["urn:ietf:params:oauth:grant-type:device_code"]}`))
 	f.Add([]byte(`{"REDIRECT_URIS":["javascript:alert(1)"],"redirect_uris":null}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, _ := newRegistry()
@@ -162,8 +164,13 @@ func FuzzParseRegistration(f *testing.F) {
 				t.Fatalf("scope %q", c.Scope)
 			}
 		}
-		if c.Assurance != AssuranceNone || c.Type != TypeMCP || c.Remember || c.Registration != store.RegisteredDynamically ||
-			(c.AuthMethod == AuthNone) != (secret == "") || len(c.RedirectURIs) == 0 || len(known(c.GrantTypes, offered)) != len(c.GrantTypes) {
+		assurance := AssuranceNone
+		if c.AuthMethod == AuthPrivateKey {
+			assurance = AssuranceKey
+		}
+		redirected := AllowsGrant(c, "authorization_code")
+		if c.Assurance != assurance || c.Type != TypeMCP || c.Remember || c.Registration != store.RegisteredDynamically ||
+			(c.AuthMethod == AuthBasic || c.AuthMethod == AuthPost) != (secret != "") || redirected && len(c.RedirectURIs) == 0 || len(known(c.GrantTypes, offered)) != len(c.GrantTypes) {
 			t.Fatalf("registered %+v", c)
 		}
 	})

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -14,7 +15,6 @@ import (
 	"demo.example/services/authserver/keys"
 	"demo.example/services/authserver/store"
 	"demo.example/services/authserver/store/sqlite"
-	"demo.example/services/internal/config"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
@@ -31,7 +31,7 @@ func TestActorsNest(t *testing.T) {
 	}
 	defer db.Close()
 	clock := func() time.Time { return now }
-	ring, err := keys.Load(ctx, db, config.Secret("key-encryption-key-0123456789abcdef"), now)
+	ring, err := keys.Load(ctx, keys.Config{Store: db, Secret: "key-encryption-key-0123456789abcdef", Lifetime: time.Hour, TokenLifetime: AccessLifetime, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestActorsNest(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.exchange(ctx, store.Client{ID: "stocksapi"}, toLedger, ExchangeRequest{SubjectToken: raw, SubjectTokenType: oauth.TokenTypeAccessToken})
-	if e, ok := err.(*oauth.Error); !ok || e.Code != "invalid_request" {
+	if e, ok := errors.AsType[*oauth.Error](err); !ok || e.Code != "invalid_request" {
 		t.Errorf("the first token was revoked, and the second exchanged: %v", err)
 	}
 }

@@ -112,6 +112,8 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 		return none, oauth.InvalidRequest("PKCE is required: send a code_challenge of 43 characters (RFC 7636)")
 	case params.Get("code_challenge_method") != "S256":
 		return none, oauth.InvalidRequest("PKCE is required with code_challenge_method=S256")
+	case params.Has("dpop_jkt") && !thumbprintForm.MatchString(params.Get("dpop_jkt")):
+		return none, oauth.InvalidRequest("dpop_jkt must be the SHA-256 thumbprint of a key, 43 characters (RFC 7638)")
 	}
 	resource, oauthErr := s.readResource(client, params["resource"], params.Get("scope"))
 	if oauthErr != nil {
@@ -148,6 +150,7 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 		Scope:        scope,
 		Resource:     resource,
 		Challenge:    params.Get("code_challenge"),
+		JKT:          params.Get("dpop_jkt"),
 		Nonce:        params.Get("nonce"),
 		ForceLogin:   slices.Contains(prompt, "login") || slices.Contains(prompt, "select_account"),
 		ForceConsent: slices.Contains(prompt, "consent"),
@@ -231,9 +234,10 @@ func (s *Service) NeedsSignIn(r store.Request, authTime time.Time) bool {
 
 // NeedsConsent reports whether the user has to be asked. Clients that nobody
 // reviewed always ask: whoever can start one could otherwise get a token
-// without the user noticing.
+// without the user noticing. So do devices: it may be somebody else's (RFC 8628
+// §5.4).
 func (s *Service) NeedsConsent(ctx context.Context, r store.Request) (bool, error) {
-	if !r.Client.Remember || r.ForceConsent {
+	if !r.Client.Remember || r.ForceConsent || r.Device != "" {
 		return true, nil
 	}
 	given, err := s.Store.HasConsent(ctx, consentOf(r))
@@ -246,7 +250,7 @@ func consentOf(r store.Request) store.Consent {
 
 // Approve turns a request that the user approved into a code. The request is
 // taken: however often and from wherever it is approved, there is one code.
-// ErrNotFound says that it is gone.
+// ErrNotFound says that it is gone. A device that waits gets no code: it polls.
 func (s *Service) Approve(ctx context.Context, requestID string, browser store.Hash) (store.Request, string, error) {
 	now := s.Now()
 	r, err := s.Store.TakeRequest(ctx, requestID, browser, now)
@@ -256,7 +260,7 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 	if r.UserID == "" {
 		return r, "", fmt.Errorf("authorization request without a user: %w", store.ErrNotFound)
 	}
-	if err := s.Clients.Remember(ctx, r.Client); err != nil {
+	if err := s.Clients.Remember(ctx, r.Client, now.Add(GrantLifetime)); err != nil {
 		return r, "", fmt.Errorf("remember client: %w", err)
 	}
 	consent := consentOf(r)
@@ -269,9 +273,15 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 		ID: newID(now), UserID: r.UserID, ClientID: r.ClientID, Resource: r.Resource, Scope: r.Scope, Nonce: r.Nonce,
 		AuthTime: r.AuthTime, CreatedAt: now, ExpiresAt: now.Add(GrantLifetime),
 	}
+	if r.Device != "" {
+		if err := s.Store.ApproveDevice(ctx, r.Device, grant, now); err != nil {
+			return r, "", fmt.Errorf("approve device: %w", err)
+		}
+		return r, "", nil
+	}
 	err = s.Store.AddGrant(ctx, grant, store.Code{
 		Hash: store.HashOf(code), GrantID: grant.ID, ClientID: r.ClientID, RedirectURI: r.RedirectURI,
-		Challenge: r.Challenge, ExpiresAt: now.Add(CodeLifetime),
+		Challenge: r.Challenge, JKT: r.JKT, ExpiresAt: now.Add(CodeLifetime),
 	})
 	if err != nil {
 		return r, "", fmt.Errorf("store grant: %w", err)
@@ -285,6 +295,11 @@ func (s *Service) Refuse(ctx context.Context, requestID string, browser store.Ha
 	r, err := s.Store.TakeRequest(ctx, requestID, browser, s.Now())
 	if err != nil {
 		return nil, fmt.Errorf("take authorization request: %w", err)
+	}
+	if r.Device != "" {
+		if err := s.Store.DenyDevice(ctx, r.Device); err != nil {
+			return nil, fmt.Errorf("deny device: %w", err)
+		}
 	}
 	return &RedirectError{r.RedirectURI, r.State, why}, nil
 }

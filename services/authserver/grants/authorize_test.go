@@ -15,6 +15,7 @@ import (
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
+	"demo.example/services/authserver/store/storetest"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/site"
 )
@@ -31,7 +32,7 @@ func (s *requestsOnly) AddRequest(_ context.Context, r store.Request) error {
 }
 
 // noClients is a client store that has none, on a machine without a network.
-type noClients struct{}
+type noClients struct{ storetest.Store }
 
 func (noClients) SaveClient(context.Context, store.Client) error { return nil }
 func (noClients) Client(context.Context, string) (store.Client, error) {

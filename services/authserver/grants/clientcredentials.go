@@ -31,12 +31,12 @@ func (s *Service) ClientCredentials(ctx context.Context, c store.Client, request
 	grant := store.Grant{ID: newID(now), ClientID: c.ID, Resource: resource, Scope: scope, CreatedAt: now, ExpiresAt: expires}
 	err := s.Store.AddClientGrant(ctx, grant, store.Token{
 		Hash: store.HashOf(access), ID: newID(now), Kind: store.AccessToken,
-		GrantID: grant.ID, Scope: scope, IssuedAt: now, ExpiresAt: expires,
+		GrantID: grant.ID, Scope: scope, JKT: proofKeyOf(ctx), IssuedAt: now, ExpiresAt: expires,
 	})
 	if err != nil {
 		return Tokens{}, fmt.Errorf("store token: %w", err)
 	}
-	return Tokens{AccessToken: access, TokenType: "Bearer", ExpiresIn: int64(AccessLifetime.Seconds()), Scope: scope}, nil
+	return Tokens{AccessToken: access, TokenType: tokenType(proofKeyOf(ctx)), ExpiresIn: int64(AccessLifetime.Seconds()), Scope: scope}, nil
 }
 
 // ownScope returns the scope of a client's own token: what it asks for of the

@@ -19,7 +19,7 @@ type CodeRequest struct {
 }
 
 // RedeemCode trades a code for tokens. What another client sends, or the
-// right one with another resource, leaves the code as it is; after that it is
+// right one with another resource or key, leaves the code as it is; after that it is
 // taken, and a wrong verifier has cost the only try. A code that comes a
 // second time was stolen or replayed: everything it gave ends.
 func (s *Service) RedeemCode(ctx context.Context, c store.Client, req CodeRequest) (Tokens, error) {
@@ -34,6 +34,9 @@ func (s *Service) RedeemCode(ctx context.Context, c store.Client, req CodeReques
 	}
 	if req.Resource != "" && s.Site.CanonicalResource(req.Resource) != grant.Resource {
 		return Tokens{}, oauth.InvalidTarget("the code is for another resource")
+	}
+	if err := checkProofKey(ctx, code.JKT); err != nil {
+		return Tokens{}, err
 	}
 	err = s.Store.TakeCode(ctx, hash)
 	if errors.Is(err, store.ErrNotFound) {
@@ -55,6 +58,11 @@ func (s *Service) RedeemCode(ctx context.Context, c store.Client, req CodeReques
 	if err := VerifyPKCE(code.Challenge, req.Verifier); err != nil {
 		return Tokens{}, oauth.InvalidGrant(err.Error())
 	}
+	return s.redeem(ctx, c, grant)
+}
+
+// redeem gives a client the first tokens of a grant.
+func (s *Service) redeem(ctx context.Context, c store.Client, grant store.Grant) (Tokens, error) {
 	user, err := s.Store.User(ctx, grant.UserID)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("find user: %w", err)

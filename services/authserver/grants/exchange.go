@@ -141,7 +141,7 @@ func (s *Service) opaqueSubject(ctx context.Context, rule ExchangeRule, secret s
 	if t, err = s.live(ctx, t, err); err != nil {
 		return token.Claims{}, t, fmt.Errorf("find subject token: %w", err)
 	}
-	if t.Kind != store.AccessToken || t.Grant.Resource != rule.From {
+	if t.Kind != store.AccessToken || t.Grant.Resource != rule.From || t.JKT != "" { // nobody proved its key here
 		return token.Claims{}, t, store.ErrNotFound
 	}
 	return s.claims(t), t, nil

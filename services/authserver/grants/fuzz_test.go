@@ -42,12 +42,13 @@ func (m *memoryKeys) AddKey(_ context.Context, k store.Key) error {
 	m.keys = append(m.keys, k)
 	return nil
 }
+func (m *memoryKeys) DeleteKey(context.Context, string) error   { return nil }
 func (m *memoryKeys) Keys(context.Context) ([]store.Key, error) { return m.keys, nil }
 
 const fuzzCallback = "http://localhost/cb"
 
 func fuzzService(f *testing.F) (*Service, *fuzzStore) {
-	ring, err := keys.Load(f.Context(), &memoryKeys{}, "key-encryption-key-0123456789abcdef", time.Now())
+	ring, err := keys.Load(f.Context(), keys.Config{Store: &memoryKeys{}, Secret: "key-encryption-key-0123456789abcdef", Lifetime: time.Hour, TokenLifetime: AccessLifetime, Now: time.Now})
 	if err != nil {
 		f.Fatal(err)
 	}

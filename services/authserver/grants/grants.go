@@ -55,11 +55,19 @@ type grantStore interface {
 	AddTokens(ctx context.Context, tokens ...store.Token) error
 	Token(ctx context.Context, hash store.Hash) (store.LiveToken, error)
 	TokenByID(ctx context.Context, id string) (store.LiveToken, error)
-	TakeRefreshToken(ctx context.Context, hash store.Hash) error
+	Rotate(ctx context.Context, hash store.Hash, now time.Time, grace time.Duration, issue func() (access, refresh store.Token, err error)) error
 	RevokeToken(ctx context.Context, hash store.Hash) error
 	RevokeGrant(ctx context.Context, id string) error
+	RevokeConsent(ctx context.Context, userID, clientID string) error
 
 	User(ctx context.Context, id string) (store.User, error)
+
+	AddDevice(ctx context.Context, d store.Device, maxClient, maxIP int, now time.Time) error
+	DeviceByUserCode(ctx context.Context, code store.Hash, now time.Time) (store.Device, error)
+	PollDevice(ctx context.Context, hash store.Hash, clientID string, now time.Time, next func(store.Device) time.Duration) (store.Device, error)
+	ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error
+	DenyDevice(ctx context.Context, id string) error
+	TakeDevice(ctx context.Context, id string) (store.Grant, error)
 }
 
 // Service performs the grants.
@@ -70,6 +78,8 @@ type Service struct {
 	Keys    *keys.Ring
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	DeviceKey []byte // keys the user codes of devices; not in the store
 
 	// jwts keeps the JWT behind each opaque token, so that it is signed once.
 	// Whether the token still is good is asked of the store every time.
@@ -157,39 +167,27 @@ func intersect(a, b []string) []string {
 // narrow returns the requested scope, or the granted one when none is
 // requested. Asking for more than was granted is an error (RFC 6749 §6).
 func narrow(requested, granted string) (string, error) {
-	if requested == "" {
+	fields := strings.Fields(requested)
+	if len(fields) == 0 {
 		return granted, nil
 	}
-	for _, v := range strings.Fields(requested) {
+	for _, v := range fields {
 		if !oauth.HasScope(granted, v) {
 			return "", oauth.InvalidScope("the scope is wider than what was granted; ask the user again with a new authorization request")
 		}
 	}
-	return requested, nil
+	return strings.Join(fields, " "), nil
 }
 
 // issue stores and returns an access token for a grant, and a refresh token
 // where the client registered for one.
 func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scope, grantScope string) (Tokens, error) {
-	now := s.Now()
-	access := newSecret()
-	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
-	out := Tokens{
-		AccessToken: access,
-		TokenType:   "Bearer",
-		ExpiresIn:   int64(expires.Sub(now).Seconds()),
-		Scope:       scope,
-	}
-	tokens := []store.Token{{
-		Hash: store.HashOf(access), ID: newID(now), Kind: store.AccessToken,
-		GrantID: g.ID, Scope: scope, IssuedAt: now, ExpiresAt: expires,
-	}}
+	out, access := s.newAccess(ctx, g, scope)
+	tokens := []store.Token{access}
 	if clients.AllowsGrant(c, "refresh_token") {
-		out.RefreshToken = newSecret()
-		tokens = append(tokens, store.Token{
-			Hash: store.HashOf(out.RefreshToken), ID: newID(now), Kind: store.RefreshToken,
-			GrantID: g.ID, Scope: grantScope, IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
-		})
+		secret, refresh := s.newRefresh(ctx, c, g, grantScope)
+		out.RefreshToken = secret
+		tokens = append(tokens, refresh)
 	}
 	err := s.Store.AddTokens(ctx, tokens...)
 	if errors.Is(err, store.ErrNotFound) {
@@ -199,6 +197,30 @@ func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scop
 		return Tokens{}, fmt.Errorf("store tokens: %w", err)
 	}
 	return out, nil
+}
+
+// newAccess makes an access token. It is good once it is stored.
+func (s *Service) newAccess(ctx context.Context, g store.Grant, scope string) (Tokens, store.Token) {
+	now, secret := s.Now(), newSecret()
+	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
+	return Tokens{
+			AccessToken: secret,
+			TokenType:   tokenType(proofKeyOf(ctx)),
+			ExpiresIn:   int64(expires.Sub(now).Seconds()),
+			Scope:       scope,
+		}, store.Token{
+			Hash: store.HashOf(secret), ID: newID(now), Kind: store.AccessToken,
+			GrantID: g.ID, Scope: scope, JKT: proofKeyOf(ctx), IssuedAt: now, ExpiresAt: expires,
+		}
+}
+
+// newRefresh makes a refresh token. It is good once it is stored.
+func (s *Service) newRefresh(ctx context.Context, c store.Client, g store.Grant, scope string) (secret string, t store.Token) {
+	now, secret := s.Now(), newSecret()
+	return secret, store.Token{
+		Hash: store.HashOf(secret), ID: newID(now), Kind: store.RefreshToken,
+		GrantID: g.ID, Scope: scope, JKT: refreshKeyOf(ctx, c), IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
+	}
 }
 
 // live returns the token behind an opaque secret with its client, or

@@ -41,7 +41,9 @@ func (s *Service) Introspect(ctx context.Context, caller store.Client, secret st
 	if t.Kind != store.AccessToken || !slices.Contains(audiences, t.Grant.Resource) {
 		return token.Claims{}, store.ErrNotFound
 	}
-	return s.claims(t), nil
+	claims := s.claims(t)
+	claims.Confirmation = confirmation(t.JKT)
+	return claims, nil
 }
 
 // Phantom returns the JWT behind an opaque token, whose claims Introspect

@@ -27,3 +27,12 @@ func (s *Service) Revoke(ctx context.Context, c store.Client, secret string) err
 	}
 	return nil
 }
+
+// RevokeConsent takes back what a user allowed a client: every token ends, and
+// the client has to ask again.
+func (s *Service) RevokeConsent(ctx context.Context, userID, clientID string) error {
+	if err := s.Store.RevokeConsent(ctx, userID, clientID); err != nil {
+		return fmt.Errorf("revoke consent: %w", err)
+	}
+	return nil
+}

@@ -22,14 +22,18 @@ type UserInfo struct {
 // UserInfo says who the user behind an access token is. The token must be for
 // this server: one for the MCP server or the API is good there and not here.
 // ErrNotFound says that the token is not good, ErrScope that it is and does
-// not have the scope openid.
-func (s *Service) UserInfo(ctx context.Context, secret string) (UserInfo, error) {
+// not have the scope openid. prove is told the key that the token is bound to,
+// "" for a bearer token, and says whether it is presented as such.
+func (s *Service) UserInfo(ctx context.Context, secret string, prove func(boundTo string) error) (UserInfo, error) {
 	t, err := s.Store.Token(ctx, store.HashOf(secret))
 	if t, err = s.live(ctx, t, err); err != nil {
 		return UserInfo{}, fmt.Errorf("find token: %w", err)
 	}
 	if t.Kind != store.AccessToken || t.Grant.Resource != s.Site.Issuer() {
 		return UserInfo{}, store.ErrNotFound
+	}
+	if err := prove(t.JKT); err != nil {
+		return UserInfo{}, err
 	}
 	if !oauth.HasScope(t.Scope, oauth.ScopeOpenID) {
 		return UserInfo{}, ErrScope

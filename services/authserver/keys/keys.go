@@ -1,6 +1,6 @@
 // Package keys holds the keys that sign tokens. They are kept in the store,
 // sealed with a key-encryption key that is not in it: a copy of the database
-// signs nothing.
+// signs nothing. How one key follows another is in rotate.go.
 package keys
 
 import (
@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -29,56 +30,99 @@ import (
 type keyStore interface {
 	AddKey(ctx context.Context, k store.Key) error
 	Keys(ctx context.Context) ([]store.Key, error)
+	DeleteKey(ctx context.Context, id string) error
+}
+
+// Config is what a ring is made of.
+type Config struct {
+	Store         keyStore
+	Secret        config.Secret // the key-encryption key
+	Lifetime      time.Duration // how long a key signs before the next one is made
+	TokenLifetime time.Duration // of the tokens that live longest
+	Now           func() time.Time
 }
 
 // Ring signs tokens and publishes the public keys.
 type Ring struct {
-	current *key
-	all     []*key
-	jwks    []byte
+	cfg     Config
+	box     cipher.AEAD
+	current atomic.Pointer[keySet]
+}
+
+// keySet is what a ring knew of the store when it last looked. It is never
+// changed.
+type keySet struct {
+	keys []*key // oldest first
+	jwks []byte
 }
 
 type key struct {
 	id      string
 	private *ecdsa.PrivateKey
+	created time.Time
 }
 
 // Load opens the stored keys with the key-encryption key, and creates the
 // first one when there is none.
-func Load(ctx context.Context, s keyStore, kek config.Secret, now time.Time) (*Ring, error) {
-	box, err := newBox(kek)
+func Load(ctx context.Context, cfg Config) (*Ring, error) {
+	box, err := newBox(cfg.Secret)
 	if err != nil {
 		return nil, err
 	}
-	stored, err := s.Keys(ctx)
+	r := &Ring{cfg: cfg, box: box}
+	r.current.Store(&keySet{})
+	if err := r.reload(ctx); err != nil {
+		return nil, err
+	}
+	if len(r.current.Load().keys) == 0 {
+		if _, err := r.Rotate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// reload learns what the store holds by now. A key that is known is not
+// opened again.
+func (r *Ring) reload(ctx context.Context) error {
+	stored, err := r.cfg.Store.Keys(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("signing keys: %w", err)
+		return fmt.Errorf("signing keys: %w", err)
 	}
-	if len(stored) == 0 {
-		k, err := create(box, now)
-		if err != nil {
-			return nil, fmt.Errorf("signing keys: %w", err)
-		}
-		if err := s.AddKey(ctx, k); err != nil {
-			return nil, fmt.Errorf("signing keys: %w", err)
-		}
-		stored = append(stored, k)
+	if len(stored) == 0 && len(r.current.Load().keys) > 0 {
+		return errors.New("signing keys: the store has lost them all")
 	}
-	ring := &Ring{}
+	known := map[string]*key{}
+	for _, k := range r.current.Load().keys {
+		known[k.id] = k
+	}
+	next := &keySet{}
 	for _, sk := range stored {
-		der, err := open(box, sk)
-		if err != nil {
-			return nil, fmt.Errorf("signing key %s: %w; SECRETS_DIR holds another key-encryption-key than the one it was stored with", sk.ID, err)
+		k := known[sk.ID]
+		if k == nil {
+			if k, err = r.open(sk); err != nil {
+				return fmt.Errorf("signing key %s: %w", sk.ID, err)
+			}
 		}
-		private, err := x509.ParseECPrivateKey(der)
-		if err != nil {
-			return nil, fmt.Errorf("signing key %s: %w", sk.ID, err)
-		}
-		ring.all = append(ring.all, &key{sk.ID, private})
+		next.keys = append(next.keys, k)
 	}
-	ring.current = ring.all[len(ring.all)-1]
-	ring.jwks, err = ring.marshal()
-	return ring, err
+	if next.jwks, err = next.marshal(); err != nil {
+		return err
+	}
+	r.current.Store(next)
+	return nil
+}
+
+func (r *Ring) open(sk store.Key) (*key, error) {
+	der, err := open(r.box, sk)
+	if err != nil {
+		return nil, fmt.Errorf("%w; SECRETS_DIR holds another key-encryption-key than the one it was stored with", err)
+	}
+	private, err := x509.ParseECPrivateKey(der)
+	if err != nil {
+		return nil, err
+	}
+	return &key{sk.ID, private, sk.CreatedAt}, nil
 }
 
 // newBox returns the cipher that seals keys. The key-encryption key is
@@ -134,16 +178,17 @@ func init() { jwt.MarshalSingleStringAsArray = false }
 
 // Sign returns a signed JWT of a media type, such as "at+jwt".
 func (r *Ring) Sign(typ string, claims jwt.Claims) (string, error) {
+	k := r.current.Load().signing(r.cfg.Now())
 	t := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 	t.Header["typ"] = typ
-	t.Header["kid"] = r.current.id
-	return t.SignedString(r.current.private)
+	t.Header["kid"] = k.id
+	return t.SignedString(k.private)
 }
 
 // Key returns the public key that a JWT's header names, for checking what
 // this server signed itself.
 func (r *Ring) Key(t *jwt.Token) (any, error) {
-	for _, k := range r.all {
+	for _, k := range r.current.Load().keys {
 		if t.Header["kid"] == k.id {
 			return &k.private.PublicKey, nil
 		}
@@ -152,13 +197,13 @@ func (r *Ring) Key(t *jwt.Token) (any, error) {
 }
 
 // JWKS returns the public keys as a JSON Web Key Set (RFC 7517 §5).
-func (r *Ring) JWKS() []byte { return r.jwks }
+func (r *Ring) JWKS() []byte { return r.current.Load().jwks }
 
-func (r *Ring) marshal() ([]byte, error) {
+func (s *keySet) marshal() ([]byte, error) {
 	set := struct {
 		Keys []jwk `json:"keys"`
 	}{}
-	for _, k := range r.all {
+	for _, k := range s.keys {
 		public, err := toJWK(&k.private.PublicKey)
 		if err != nil {
 			return nil, err

@@ -39,9 +39,19 @@ func (m *memory) AddKey(_ context.Context, k store.Key) error {
 
 func (m *memory) Keys(context.Context) ([]store.Key, error) { return slices.Clone(m.keys), m.down }
 
+func (m *memory) DeleteKey(_ context.Context, id string) error {
+	m.keys = slices.DeleteFunc(m.keys, func(k store.Key) bool { return k.ID == id })
+	return m.down
+}
+
+// configOf is a ring's configuration at the time at.
+func configOf(m *memory, secret config.Secret, at time.Time) Config {
+	return Config{Store: m, Secret: secret, Lifetime: 24 * time.Hour, TokenLifetime: 15 * time.Minute, Now: func() time.Time { return at }}
+}
+
 func load(t *testing.T, m *memory) *Ring {
 	t.Helper()
-	ring, err := Load(t.Context(), m, kek, now)
+	ring, err := Load(t.Context(), configOf(m, kek, now.Add(time.Duration(len(m.keys))*time.Hour)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +94,7 @@ func TestLoadCreatesOnce(t *testing.T) {
 // TestSealed: what is stored holds no plain key.
 func TestSealed(t *testing.T) {
 	m := &memory{}
-	private := load(t, m).current.private
+	private := load(t, m).current.Load().keys[0].private
 	der, err := x509.MarshalECPrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +135,7 @@ func TestLoadRefuses(t *testing.T) {
 		load(t, m)
 		add(t, m)
 		tt.change(m)
-		_, err := Load(t.Context(), m, tt.kek, now)
+		_, err := Load(t.Context(), configOf(m, tt.kek, now))
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), string(kek)) {
 			t.Errorf("%s: got %v, want an error that says %q", name, err, tt.want)
 		}
@@ -133,7 +143,7 @@ func TestLoadRefuses(t *testing.T) {
 			t.Errorf("%s: a new key was created over those that cannot be read", name)
 		}
 	}
-	if _, err := Load(t.Context(), &memory{down: errors.New("the disk is full")}, kek, now); err == nil {
+	if _, err := Load(t.Context(), configOf(&memory{down: errors.New("the disk is full")}, kek, now)); err == nil {
 		t.Error("a first key that could not be stored is used")
 	}
 }
@@ -198,11 +208,12 @@ func TestJWKS(t *testing.T) {
 }
 
 func TestKeyKnowsItsOwn(t *testing.T) {
-	ring, other := load(t, &memory{}), load(t, &memory{})
-	if k, err := ring.Key(&jwt.Token{Header: map[string]any{"kid": ring.current.id}}); err != nil || !ring.current.private.PublicKey.Equal(k.(*ecdsa.PublicKey)) {
+	ring, stranger := load(t, &memory{}), load(t, &memory{})
+	own, other := ring.current.Load().keys[0], stranger.current.Load().keys[0]
+	if k, err := ring.Key(&jwt.Token{Header: map[string]any{"kid": own.id}}); err != nil || !own.private.PublicKey.Equal(k.(*ecdsa.PublicKey)) {
 		t.Errorf("own key: %v, %v", k, err)
 	}
-	for name, header := range map[string]map[string]any{"another's": {"kid": other.current.id}, "none": {}, "empty": {"kid": ""}, "not a string": {"kid": 1}} {
+	for name, header := range map[string]map[string]any{"another's": {"kid": other.id}, "none": {}, "empty": {"kid": ""}, "not a string": {"kid": 1}} {
 		if k, err := ring.Key(&jwt.Token{Header: header}); err == nil {
 			t.Errorf("%s: %v", name, k)
 		}

@@ -20,6 +20,7 @@ import (
 var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
+	ErrReused   = errors.New("used before") // a secret that may be used once
 )
 
 // Hash is what is stored of a secret of at least 128 random bits. Such a
@@ -62,6 +63,7 @@ type Client struct {
 	Type         string // client_type of its tokens
 	Assurance    int    // client_assurance_level of its tokens
 	Remember     bool   // consent given once is enough (reviewed clients only)
+	BoundTokens  bool   // it takes no token that is not bound to a key (dpop_bound_access_tokens)
 	CreatedAt    time.Time
 	JWKS         string // public keys of a client that signs its assertions (private_key_jwt)
 	SigningAlg   string // the one algorithm that it signs with; empty means any that its keys are good for
@@ -87,12 +89,14 @@ type Request struct {
 	Scope        string
 	Resource     string
 	Challenge    string // PKCE S256
+	JKT          string // thumbprint of the key that must redeem the code; empty: any (DPoP)
 	Nonce        string
 	ForceLogin   bool
 	ForceConsent bool
 	Silent       bool          // prompt=none: no page may be shown
 	HintedUser   string        // id_token_hint: nobody else may be signed in; empty for anybody
 	MaxAge       time.Duration // negative when not asked for
+	Device       string        // id of the device that waits for it; the answer then goes there and not to RedirectURI
 	UserID       string        // empty until signed in
 	AuthTime     time.Time
 	ExpiresAt    time.Time
@@ -145,9 +149,37 @@ type Code struct {
 	ClientID    string
 	RedirectURI string
 	Challenge   string
+	JKT         string // as in Request
 	ExpiresAt   time.Time
 	Used        bool
 }
+
+// Device is a device authorization (RFC 8628): a program without a browser
+// that waits until a user, in a browser elsewhere, typed its user code and
+// decided.
+type Device struct {
+	ID        string
+	Hash      Hash // of the device code
+	UserCode  Hash // keyed, since eight letters can be tried out
+	ClientID  string
+	IP        string // where it was asked for
+	Scope     string
+	Resource  string
+	Status    string // one of the Device constants
+	GrantID   string // once approved
+	Interval  time.Duration
+	PolledAt  time.Time // zero before the first time
+	ExpiresAt time.Time
+}
+
+// Device statuses. What was redeemed stays known until it has expired, so that
+// a second time is told apart from a code that never was.
+const (
+	DevicePending  = "pending"
+	DeviceApproved = "approved"
+	DeviceDenied   = "denied"
+	DeviceRedeemed = "redeemed"
+)
 
 // Token kinds.
 const (
@@ -162,6 +194,7 @@ type Token struct {
 	Kind      string
 	GrantID   string
 	Scope     string
+	JKT       string // thumbprint of the key that it is bound to; empty: it is a bearer token
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	Used      bool // a refresh token that was rotated

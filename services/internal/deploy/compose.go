@@ -69,12 +69,18 @@ func (c *composeRuntime) recorded() (map[string]string, error) {
 	return c.variables(certs.Result{CertFile: filepath.Join(c.CertsDir, leafFile)})
 }
 
-// compose runs a Compose command and returns its output. Compose is chatty:
-// the output is for errors.
-func (c *composeRuntime) compose(ctx context.Context, vars map[string]string, args ...string) (string, error) {
+// command is a Compose command for this deployment.
+func (c *composeRuntime) command(ctx context.Context, vars map[string]string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "docker", append([]string{"compose", "--file", filepath.Join(c.Root, "compose.yaml")}, args...)...)
 	cmd.Dir = c.Root
 	cmd.Env = append(slices.Clone(c.Environ), environOf(vars)...)
+	return cmd
+}
+
+// compose runs a Compose command and returns its output. Compose is chatty:
+// the output is for errors.
+func (c *composeRuntime) compose(ctx context.Context, vars map[string]string, args ...string) (string, error) {
+	cmd := c.command(ctx, vars, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -45,6 +45,7 @@ const usage = `usage: demo <command>
   logs [service]     the last lines of the logs
   stop <service>     stop one service, to see what an outage looks like
   start <service>    start it again
+  rotate-keys        give the authorization server a new signing key
   prepare            all of up but the start; prints the environment for Compose
   env                the running deployment as NAME=value lines
   certs              create or renew the certificates
@@ -102,6 +103,8 @@ func Main(ctx context.Context, args, environ []string, out, errOut io.Writer) er
 		return t.prepareOnly(ctx)
 	case "env":
 		return t.env()
+	case "rotate-keys":
+		return t.rotateKeys(ctx)
 	case "certs":
 		return t.certs()
 	case "trust":

@@ -24,6 +24,8 @@ type runtime interface {
 	logs(ctx context.Context, services []string) error
 	stop(ctx context.Context, service string) error
 	start(ctx context.Context, service string) error
+	// exec runs a subcommand of a service's program in its environment.
+	exec(ctx context.Context, service, subcommand string) (string, error)
 }
 
 // ServiceStatus is how one service is.

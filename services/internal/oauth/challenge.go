@@ -2,6 +2,7 @@
 package oauth
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 )
@@ -17,6 +18,7 @@ const (
 
 // Grant and token types (RFC 8693 §2.1 and §3).
 const (
+	GrantDeviceCode      = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 §3.4
 	GrantTokenExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	TokenTypeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
 	TokenTypeJWT         = "urn:ietf:params:oauth:token-type:jwt"
@@ -33,12 +35,18 @@ type Challenge struct {
 	Description      string // for developers; never why a token failed
 	Scope            string // all scopes that the operation needs
 	ResourceMetadata string // URL of the protected resource metadata
+	Scheme           string // empty means Bearer
+	Algs             string // of the proofs that the scheme DPoP takes (RFC 9449 §7.1), space separated
 }
 
 // Write answers with the challenge and the status that its error stands for:
-// 400 malformed, 403 insufficient scope, else 401.
-func (c Challenge) Write(w http.ResponseWriter) {
+// 400 malformed, 403 insufficient scope, else 401. The others are further
+// ways to authenticate, which come after it.
+func (c Challenge) Write(w http.ResponseWriter, others ...Challenge) {
 	w.Header().Set("WWW-Authenticate", c.String())
+	for _, other := range others {
+		w.Header().Add("WWW-Authenticate", other.String())
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	status := http.StatusUnauthorized
 	switch c.Error {
@@ -55,13 +63,13 @@ func (c Challenge) String() string {
 	var params []string
 	for _, p := range [][2]string{
 		{"error", c.Error}, {"error_description", c.Description},
-		{"scope", c.Scope}, {"resource_metadata", c.ResourceMetadata},
+		{"algs", c.Algs}, {"scope", c.Scope}, {"resource_metadata", c.ResourceMetadata},
 	} {
 		if p[1] != "" {
 			params = append(params, p[0]+`="`+p[1]+`"`)
 		}
 	}
-	return strings.TrimSpace("Bearer " + strings.Join(params, ", "))
+	return strings.TrimSpace(cmp.Or(c.Scheme, "Bearer") + " " + strings.Join(params, ", "))
 }
 
 // HasScope reports whether want is one of the space-separated scopes

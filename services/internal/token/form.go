@@ -41,7 +41,7 @@ func CheckForm(raw string) error {
 // known are the names whose other spellings are refused.
 var known = []string{
 	"alg", "typ", "kid", "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "auth_time", "acr",
-	"region", "client_type", "client_assurance_level", "act",
+	"region", "client_type", "client_assurance_level", "act", "cnf",
 }
 
 // checkObject walks the names of a JSON object without recursion, so that

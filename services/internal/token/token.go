@@ -50,6 +50,16 @@ type Claims struct {
 	ClientType           string `json:"client_type,omitempty"`            // "mcp" for AI agents, "web" for others
 	ClientAssuranceLevel int    `json:"client_assurance_level,omitempty"` // 1 to 3
 	Actor                *Actor `json:"act,omitempty"`
+
+	// Confirmation names the key that the client proves at the gateway (RFC
+	// 9449 §6.1). Behind it nobody checks it: no service can see the proof,
+	// and what the gateway lets pass was proven there.
+	Confirmation *Confirmation `json:"cnf,omitempty"`
+}
+
+// Confirmation names the key that a token is bound to (RFC 7800 §3.1).
+type Confirmation struct {
+	JKT string `json:"jkt"` // thumbprint (RFC 7638)
 }
 
 // Actor names who acts for the subject, outermost first (RFC 8693 §4.1).

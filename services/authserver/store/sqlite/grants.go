@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"demo.example/services/authserver/store"
 )
@@ -33,8 +32,8 @@ func (db *DB) AddGrant(ctx context.Context, g store.Grant, c store.Code) error {
 		if err != nil {
 			return translate(err)
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, expires_at)
-			VALUES (?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, millis(c.ExpiresAt))
+		_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, jkt, expires_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, c.JKT, millis(c.ExpiresAt))
 		return translate(err)
 	})
 }
@@ -59,9 +58,9 @@ func (g *grantRow) grant() store.Grant {
 func (db *DB) Code(ctx context.Context, hash store.Hash) (store.Code, store.Grant, error) {
 	c, g := store.Code{Hash: hash}, grantRow{}
 	var expires int64
-	err := db.read.QueryRowContext(ctx, `SELECT grant_id, codes.client_id, redirect_uri, challenge, codes.expires_at, used, `+grantColumns+
+	err := db.read.QueryRowContext(ctx, `SELECT grant_id, codes.client_id, redirect_uri, challenge, jkt, codes.expires_at, used, `+grantColumns+
 		` FROM codes JOIN grants ON grants.id = grant_id WHERE hash = ?`, hash[:]).
-		Scan(append([]any{&c.GrantID, &c.ClientID, &c.RedirectURI, &c.Challenge, &expires, &c.Used}, g.fields()...)...)
+		Scan(append([]any{&c.GrantID, &c.ClientID, &c.RedirectURI, &c.Challenge, &c.JKT, &expires, &c.Used}, g.fields()...)...)
 	c.ExpiresAt = fromMillis(expires)
 	return c, g.grant(), translate(err)
 }
@@ -76,23 +75,25 @@ func (db *DB) TakeCode(ctx context.Context, hash store.Hash) error {
 // AddTokens stores the tokens of one answer, all or none. It returns
 // ErrNotFound when their grant was revoked in the meantime.
 func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
-	return db.write.Transact(ctx, func(tx tx) error {
-		for _, t := range tokens {
-			res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, issued_at, expires_at)
-				SELECT ?, ?, ?, id, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
-				t.Hash[:], t.ID, t.Kind, t.Scope, millis(t.IssuedAt), millis(t.ExpiresAt), t.GrantID)
-			if err != nil {
-				return translate(err)
-			}
-			if n, err := res.RowsAffected(); err != nil || n == 0 {
-				return errors.Join(err, store.ErrNotFound)
-			}
-		}
-		return nil
-	})
+	return db.write.Transact(ctx, func(tx tx) error { return insertTokens(ctx, tx, tokens...) })
 }
 
-const liveQuery = `SELECT hash, tokens.id, kind, grant_id, tokens.scope, issued_at, tokens.expires_at, used, tokens.revoked, ` +
+func insertTokens(ctx context.Context, tx tx, tokens ...store.Token) error {
+	for _, t := range tokens {
+		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, jkt, issued_at, expires_at)
+			SELECT ?, ?, ?, id, ?, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
+			t.Hash[:], t.ID, t.Kind, t.Scope, t.JKT, millis(t.IssuedAt), millis(t.ExpiresAt), t.GrantID)
+		if err != nil {
+			return translate(err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return store.ErrNotFound
+		}
+	}
+	return nil
+}
+
+const liveQuery = `SELECT hash, tokens.id, kind, grant_id, tokens.scope, jkt, issued_at, tokens.expires_at, used, tokens.revoked, ` +
 	grantColumns + `, ` + maybeUserColumns + `, COALESCE(clients.metadata, '')
 	FROM tokens JOIN grants ON grants.id = grant_id LEFT JOIN users ON users.id = grants.user_id
 	LEFT JOIN clients ON clients.id = grants.client_id WHERE `
@@ -114,7 +115,7 @@ func scanToken(row interface{ Scan(...any) error }) (store.LiveToken, error) {
 	var hash []byte
 	var issued, expires int64
 	var client string
-	fields := []any{&hash, &t.ID, &t.Kind, &t.GrantID, &t.Scope, &issued, &expires, &t.Used, &t.Revoked}
+	fields := []any{&hash, &t.ID, &t.Kind, &t.GrantID, &t.Scope, &t.JKT, &issued, &expires, &t.Used, &t.Revoked}
 	fields = append(append(append(fields, g.fields()...), userFields(&t.User)...), &client)
 	if err := row.Scan(fields...); err != nil {
 		return t, translate(err)
@@ -129,12 +130,6 @@ func scanToken(row interface{ Scan(...any) error }) (store.LiveToken, error) {
 	return t, nil
 }
 
-// TakeRefreshToken marks a refresh token as used, or returns ErrNotFound when
-// it was before: of any number of callers one succeeds.
-func (db *DB) TakeRefreshToken(ctx context.Context, hash store.Hash) error {
-	return db.exec(ctx, "UPDATE tokens SET used = 1 WHERE hash = ? AND kind = 'refresh' AND used = 0 AND revoked = 0", hash[:])
-}
-
 // RevokeToken ends one token. Ending it again is fine.
 func (db *DB) RevokeToken(ctx context.Context, hash store.Hash) error {
 	_, err := db.write.ExecContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash = ?", hash[:])
@@ -145,6 +140,22 @@ func (db *DB) RevokeToken(ctx context.Context, hash store.Hash) error {
 func (db *DB) RevokeGrant(ctx context.Context, id string) error {
 	_, err := db.write.ExecContext(ctx, "UPDATE grants SET revoked = 1 WHERE id = ?", id)
 	return err
+}
+
+// RevokeConsent forgets what a user allowed a client and ends every grant of
+// the two, in one step. Nothing to end is fine.
+func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) error {
+	return db.write.Transact(ctx, func(tx tx) error {
+		for _, q := range []string{
+			"DELETE FROM consents WHERE user_id = ? AND client_id = ?",
+			"UPDATE grants SET revoked = 1 WHERE user_id = ? AND client_id = ?",
+		} {
+			if _, err := tx.ExecContext(ctx, q, userID, clientID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // AddKey stores a signing key.
@@ -170,4 +181,10 @@ func (db *DB) Keys(ctx context.Context) ([]store.Key, error) {
 		keys = append(keys, k)
 	}
 	return keys, rows.Err()
+}
+
+// DeleteKey removes a signing key. One that is gone already is fine.
+func (db *DB) DeleteKey(ctx context.Context, id string) error {
+	_, err := db.write.ExecContext(ctx, "DELETE FROM keys WHERE id = ?", id)
+	return err
 }

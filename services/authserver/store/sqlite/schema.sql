@@ -16,6 +16,16 @@ CREATE TABLE IF NOT EXISTS clients (
     created_at   INTEGER NOT NULL
 ) STRICT;
 
+-- What is kept of a client beside what it says about itself. A client that is
+-- not used by then goes at keep_until.
+CREATE TABLE IF NOT EXISTS registrations (
+    client_id  TEXT PRIMARY KEY REFERENCES clients (id) ON DELETE CASCADE,
+    token_hash BLOB NOT NULL,              -- of the registration access token; empty for none
+    used       INTEGER NOT NULL DEFAULT 0, -- whether a user ever approved it
+    keep_until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS registrations_expiry ON registrations (used, keep_until);
+
 CREATE TABLE IF NOT EXISTS requests (
     id         TEXT PRIMARY KEY,
     browser    BLOB NOT NULL,
@@ -83,6 +93,8 @@ CREATE TABLE IF NOT EXISTS grants (
     revoked    INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS grants_expiry ON grants (expires_at);
+CREATE INDEX IF NOT EXISTS grants_user ON grants (user_id, client_id);
+CREATE INDEX IF NOT EXISTS grants_client ON grants (client_id);
 
 CREATE TABLE IF NOT EXISTS codes (
     hash         BLOB PRIMARY KEY,
@@ -90,10 +102,29 @@ CREATE TABLE IF NOT EXISTS codes (
     client_id    TEXT NOT NULL,
     redirect_uri TEXT NOT NULL,
     challenge    TEXT NOT NULL,
+    jkt          TEXT NOT NULL,
     expires_at   INTEGER NOT NULL,
     used         INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS codes_grant ON codes (grant_id);
+
+-- Devices that wait for a user (RFC 8628).
+CREATE TABLE IF NOT EXISTS devices (
+    id         TEXT PRIMARY KEY,
+    hash       BLOB NOT NULL UNIQUE,
+    user_code  BLOB NOT NULL UNIQUE, -- keyed
+    client_id  TEXT NOT NULL,
+    ip         TEXT NOT NULL,
+    scope      TEXT NOT NULL,
+    resource   TEXT NOT NULL,
+    status     TEXT NOT NULL DEFAULT 'pending',
+    grant_id   TEXT NOT NULL DEFAULT '',
+    interval   INTEGER NOT NULL, -- milliseconds
+    polled_at  INTEGER NOT NULL DEFAULT 0,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS devices_client ON devices (client_id, expires_at);
+CREATE INDEX IF NOT EXISTS devices_expiry ON devices (expires_at);
 
 CREATE TABLE IF NOT EXISTS tokens (
     hash       BLOB PRIMARY KEY,
@@ -101,6 +132,7 @@ CREATE TABLE IF NOT EXISTS tokens (
     kind       TEXT NOT NULL,
     grant_id   TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
     scope      TEXT NOT NULL,
+    jkt        TEXT NOT NULL,
     issued_at  INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     used       INTEGER NOT NULL DEFAULT 0,
@@ -108,6 +140,15 @@ CREATE TABLE IF NOT EXISTS tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tokens_grant ON tokens (grant_id);
 CREATE INDEX IF NOT EXISTS tokens_expiry ON tokens (expires_at);
+
+-- What took the place of a refresh token that was used (grants/refresh.go).
+CREATE TABLE IF NOT EXISTS rotations (
+    hash       BLOB PRIMARY KEY REFERENCES tokens (hash) ON DELETE CASCADE,
+    successor  BLOB NOT NULL REFERENCES tokens (hash) ON DELETE CASCADE,
+    access     BLOB NOT NULL, -- the access token that came with the successor
+    rotated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS rotations_successor ON rotations (successor);
 
 CREATE TABLE IF NOT EXISTS keys (
     id         TEXT PRIMARY KEY,

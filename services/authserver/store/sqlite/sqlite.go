@@ -58,7 +58,7 @@ func Open(ctx context.Context, file string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
-	if _, err := write.ExecContext(ctx, schema); err != nil {
+	if err := createTables(ctx, write); err != nil {
 		write.Close()
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
@@ -74,6 +74,25 @@ func Open(ctx context.Context, file string) (*DB, error) {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
 	return &DB{write: w, read: newPool(read)}, nil
+}
+
+// schemaVersion is counted up whenever schema.sql changes in a way that a file
+// which exists already does not follow.
+const schemaVersion = 1
+
+// createTables creates the tables of a new file, and refuses a file of another
+// version: half of what it holds would be misunderstood.
+func createTables(ctx context.Context, db *sql.DB) error {
+	var version, tables int
+	err := db.QueryRowContext(ctx, "SELECT user_version, (SELECT COUNT(*) FROM sqlite_schema) FROM pragma_user_version").Scan(&version, &tables)
+	if err != nil {
+		return err
+	}
+	if tables > 0 && version != schemaVersion {
+		return fmt.Errorf("it has schema %d and this program needs %d; run the program that made it, or remove it (make clean) and sign in again", version, schemaVersion)
+	}
+	_, err = db.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
+	return err
 }
 
 // Close closes the database.
@@ -100,6 +119,9 @@ func (db *DB) Expire(ctx context.Context, now time.Time) error {
 		if _, err := db.write.ExecContext(ctx, q, now.UnixMilli()); err != nil {
 			return fmt.Errorf("expire: %w", err)
 		}
+	}
+	if err := errors.Join(db.expireDevices(ctx, now), db.expireClients(ctx, now)); err != nil {
+		return fmt.Errorf("expire: %w", err)
 	}
 	_, err := db.write.ExecContext(ctx, "DELETE FROM passcode_log WHERE sent_at <= ?", now.Add(-time.Hour).UnixMilli())
 	if err != nil {

@@ -3,6 +3,8 @@ package sqlite_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +31,7 @@ var _ = func(s storetest.Store) {
 	_ = clients.Registry{Store: s}
 	_ = grants.Service{Store: s}
 	_ = login.Service{Store: s}
-	_, _ = keys.Load(context.Background(), s, "", time.Time{})
+	_, _ = keys.Load(context.Background(), keys.Config{Store: s})
 }
 
 func open(t *testing.T, file string) *sqlite.DB {
@@ -76,7 +78,7 @@ func fill(t *testing.T, db *sqlite.DB) {
 		db.AddTokens(ctx,
 			store.Token{Hash: store.HashOf(secrets.Access), ID: "jti-1", Kind: store.AccessToken, GrantID: "g1", ExpiresAt: later},
 			store.Token{Hash: store.HashOf(secrets.Refresh), ID: "jti-2", Kind: store.RefreshToken, GrantID: "g1", ExpiresAt: later}),
-		db.TakeRefreshToken(ctx, store.HashOf(secrets.Refresh)),
+		rotate(ctx, db, store.HashOf(secrets.Refresh)),
 		db.AddKey(ctx, store.Key{ID: "kid", Private: []byte("sealed"), CreatedAt: now}),
 	} {
 		if err != nil {
@@ -128,7 +130,7 @@ func TestReopen(t *testing.T) {
 	if token, err := db.Token(ctx, store.HashOf(secrets.Access)); err != nil || token.ID != "jti-1" {
 		t.Errorf("access token: %v, %v", token, err)
 	}
-	if err := db.TakeRefreshToken(ctx, store.HashOf(secrets.Refresh)); !errors.Is(err, store.ErrNotFound) {
+	if err := rotate(ctx, db, store.HashOf(secrets.Refresh)); !errors.Is(err, store.ErrReused) {
 		t.Errorf("the rotated token can be taken again: %v", err)
 	}
 	if k, err := db.Keys(ctx); err != nil || len(k) != 1 {
@@ -210,4 +212,37 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: the error does not name the file: %v", name, err)
 		}
 	}
+}
+
+// TestOtherVersion: a file whose tables are not ours is refused with what to
+// do, and left as it is.
+func TestOtherVersion(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "authserver.db")
+	db, err := sqlite.Open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := raw.ExecContext(t.Context(), "PRAGMA user_version = 999"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlite.Open(t.Context(), file); err == nil || !strings.Contains(err.Error(), "schema 999") {
+		t.Errorf("opened, or: %v", err)
+	}
+}
+
+// rotate trades a refresh token for a pair that nobody knows.
+func rotate(ctx context.Context, db *sqlite.DB, hash store.Hash) error {
+	return db.Rotate(ctx, hash, now, 0, func() (access, refresh store.Token, err error) {
+		access = store.Token{Hash: store.HashOf(rand.Text()), ID: rand.Text(), Kind: store.AccessToken, GrantID: "g1", ExpiresAt: now.Add(time.Hour)}
+		refresh = store.Token{Hash: store.HashOf(rand.Text()), ID: rand.Text(), Kind: store.RefreshToken, GrantID: "g1", ExpiresAt: now.Add(time.Hour)}
+		return access, refresh, nil
+	})
 }

@@ -17,7 +17,7 @@ func (s *suite) expiry() {
 	access, refresh := tokenOf("g1", store.AccessToken, "a"), tokenOf("g1", store.RefreshToken, "r")
 	s.must(s.AddTokens(ctx, access, refresh))
 	s.must(s.TakeCode(ctx, codeOf("g1").Hash))
-	s.must(s.TakeRefreshToken(ctx, refresh.Hash))
+	s.must(s.rotate(ctx, refresh.Hash, now, 0))
 	s.must(s.AddRequest(ctx, request("r1")))
 	s.must(s.SetPasscode(ctx, passcode("r1")))
 	s.must(s.AddSession(ctx, store.Session{ID: cookie, UserID: "user-1", AuthTime: now, LastSeen: now, ExpiresAt: now.Add(8 * time.Hour)}))
@@ -90,39 +90,41 @@ func (s *suite) outage() {
 	cancel()
 	var h store.Hash
 	for name, call := range map[string]func() error{
-		"AddUser":          func() error { return s.AddUser(ctx, john()) },
-		"User":             func() error { _, err := s.User(ctx, ""); return err },
-		"UserByEmail":      func() error { _, err := s.UserByEmail(ctx, ""); return err },
-		"SetUserStatus":    func() error { return s.SetUserStatus(ctx, "", "") },
-		"SaveClient":       func() error { return s.SaveClient(ctx, agent()) },
-		"Client":           func() error { _, err := s.Client(ctx, ""); return err },
-		"AddRequest":       func() error { return s.AddRequest(ctx, request("r1")) },
-		"Request":          func() error { _, err := s.Request(ctx, "", h, now); return err },
-		"TakeRequest":      func() error { _, err := s.TakeRequest(ctx, "", h, now); return err },
-		"SignIn":           func() error { return s.SignIn(ctx, "", "", now) },
-		"SetPasscode":      func() error { return s.SetPasscode(ctx, passcode("r1")) },
-		"Passcode":         func() error { _, err := s.Passcode(ctx, ""); return err },
-		"TryPasscode":      func() error { _, err := s.TryPasscode(ctx, "", 5, now); return err },
-		"TakePasscode":     func() error { return s.TakePasscode(ctx, "", h) },
-		"AddSession":       func() error { return s.AddSession(ctx, store.Session{}) },
-		"Session":          func() error { _, _, err := s.Session(ctx, h); return err },
-		"TouchSession":     func() error { return s.TouchSession(ctx, h, now) },
-		"DeleteSession":    func() error { return s.DeleteSession(ctx, h) },
-		"AddConsent":       func() error { return s.AddConsent(ctx, store.Consent{}) },
-		"HasConsent":       func() error { _, err := s.HasConsent(ctx, store.Consent{}); return err },
-		"AddGrant":         func() error { return s.AddGrant(ctx, grant("g1"), codeOf("g1")) },
-		"Code":             func() error { _, _, err := s.Code(ctx, h); return err },
-		"TakeCode":         func() error { return s.TakeCode(ctx, h) },
-		"AddTokens":        func() error { return s.AddTokens(ctx, tokenOf("g1", store.AccessToken, "a")) },
-		"Token":            func() error { _, err := s.Token(ctx, h); return err },
-		"TokenByID":        func() error { _, err := s.TokenByID(ctx, ""); return err },
-		"TakeRefreshToken": func() error { return s.TakeRefreshToken(ctx, h) },
-		"RevokeToken":      func() error { return s.RevokeToken(ctx, h) },
-		"RevokeGrant":      func() error { return s.RevokeGrant(ctx, "") },
-		"AddKey":           func() error { return s.AddKey(ctx, store.Key{ID: "k", Private: []byte("sealed")}) },
-		"Keys":             func() error { _, err := s.Keys(ctx); return err },
-		"Expire":           func() error { return s.Expire(ctx, now) },
-		"Ping":             func() error { return s.Ping(ctx) },
+		"AddUser":       func() error { return s.AddUser(ctx, john()) },
+		"User":          func() error { _, err := s.User(ctx, ""); return err },
+		"UserByEmail":   func() error { _, err := s.UserByEmail(ctx, ""); return err },
+		"SetUserStatus": func() error { return s.SetUserStatus(ctx, "", "") },
+		"SaveClient":    func() error { return s.SaveClient(ctx, agent()) },
+		"Client":        func() error { _, err := s.Client(ctx, ""); return err },
+		"AddRequest":    func() error { return s.AddRequest(ctx, request("r1")) },
+		"Request":       func() error { _, err := s.Request(ctx, "", h, now); return err },
+		"TakeRequest":   func() error { _, err := s.TakeRequest(ctx, "", h, now); return err },
+		"SignIn":        func() error { return s.SignIn(ctx, "", "", now) },
+		"SetPasscode":   func() error { return s.SetPasscode(ctx, passcode("r1")) },
+		"Passcode":      func() error { _, err := s.Passcode(ctx, ""); return err },
+		"TryPasscode":   func() error { _, err := s.TryPasscode(ctx, "", 5, now); return err },
+		"TakePasscode":  func() error { return s.TakePasscode(ctx, "", h) },
+		"AddSession":    func() error { return s.AddSession(ctx, store.Session{}) },
+		"Session":       func() error { _, _, err := s.Session(ctx, h); return err },
+		"TouchSession":  func() error { return s.TouchSession(ctx, h, now) },
+		"DeleteSession": func() error { return s.DeleteSession(ctx, h) },
+		"AddConsent":    func() error { return s.AddConsent(ctx, store.Consent{}) },
+		"HasConsent":    func() error { _, err := s.HasConsent(ctx, store.Consent{}); return err },
+		"AddGrant":      func() error { return s.AddGrant(ctx, grant("g1"), codeOf("g1")) },
+		"Code":          func() error { _, _, err := s.Code(ctx, h); return err },
+		"TakeCode":      func() error { return s.TakeCode(ctx, h) },
+		"AddTokens":     func() error { return s.AddTokens(ctx, tokenOf("g1", store.AccessToken, "a")) },
+		"Token":         func() error { _, err := s.Token(ctx, h); return err },
+		"TokenByID":     func() error { _, err := s.TokenByID(ctx, ""); return err },
+		"Rotate":        func() error { return s.rotate(ctx, h, now, 0) },
+		"RevokeConsent": func() error { return s.RevokeConsent(ctx, "", "") },
+		"DeleteKey":     func() error { return s.DeleteKey(ctx, "") },
+		"RevokeToken":   func() error { return s.RevokeToken(ctx, h) },
+		"RevokeGrant":   func() error { return s.RevokeGrant(ctx, "") },
+		"AddKey":        func() error { return s.AddKey(ctx, store.Key{ID: "k", Private: []byte("sealed")}) },
+		"Keys":          func() error { _, err := s.Keys(ctx); return err },
+		"Expire":        func() error { return s.Expire(ctx, now) },
+		"Ping":          func() error { return s.Ping(ctx) },
 		"LogPasscode": func() error {
 			_, err := s.LogPasscode(ctx, "", "", now, now, func(int, int, int) bool { return true })
 			return err

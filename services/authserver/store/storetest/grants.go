@@ -1,6 +1,9 @@
 package storetest
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -214,16 +217,42 @@ func (s *suite) refresh() {
 	s.withGrant("g1")
 	access, rotated, revoked := tokenOf("g1", store.AccessToken, "a"), tokenOf("g1", store.RefreshToken, "r"), tokenOf("g1", store.RefreshToken, "x")
 	s.must(s.AddTokens(ctx, access, rotated, revoked))
-	s.must(s.TakeRefreshToken(ctx, rotated.Hash))
+	failed := errors.New("no random numbers")
+	err := s.Rotate(ctx, rotated.Hash, now, 0, func() (access, refresh store.Token, err error) { return access, refresh, failed })
+	s.wants("Rotate without a successor", err, failed)
+	s.must(s.rotate(ctx, rotated.Hash, now, grace))
 	if t, err := s.Token(ctx, rotated.Hash); err != nil || !t.Used {
 		s.Errorf("a rotated token is kept, to notice its reuse: %v, %v", t, err)
 	}
 	s.must(s.RevokeToken(ctx, revoked.Hash))
-	for name, hash := range map[string]store.Hash{
-		"rotated": rotated.Hash, "revoked": revoked.Hash, "an access token": access.Hash, "unknown": store.HashOf("unknown"),
-	} {
-		s.wants("TakeRefreshToken, "+name, s.TakeRefreshToken(ctx, hash), store.ErrNotFound)
+	for name, hash := range map[string]store.Hash{"revoked": revoked.Hash, "an access token": access.Hash, "unknown": store.HashOf("unknown")} {
+		s.wants("Rotate, "+name, s.rotate(ctx, hash, now, grace), store.ErrNotFound)
 	}
+	s.must(s.rotate(ctx, rotated.Hash, now.Add(grace-time.Millisecond), grace)) // the answer was lost
+	s.wants("Rotate after the grace", s.rotate(ctx, rotated.Hash, now.Add(grace), grace), store.ErrReused)
+	if t, err := s.Token(ctx, access.Hash); err != nil || !t.Grant.Revoked {
+		s.Errorf("a grant whose refresh token was reused: %v, %v", t.Grant, err)
+	}
+
+	s.withGrant("g2")
+	other := tokenOf("g2", store.RefreshToken, "o")
+	s.must(s.AddTokens(ctx, other))
+	s.must(s.RevokeConsent(ctx, "user-1", "dcr-1"))
+	s.wants("Rotate after the consent was taken back", s.rotate(ctx, other.Hash, now, grace), store.ErrNotFound)
+}
+
+// grace is how long a rotated refresh token may come again.
+const grace = 10 * time.Second
+
+// rotate trades a refresh token for a new pair.
+func (s *suite) rotate(ctx context.Context, hash store.Hash, at time.Time, grace time.Duration) error {
+	return s.Rotate(ctx, hash, at, grace, func() (access, refresh store.Token, err error) {
+		grant := "g1"
+		if t, err := s.Token(s.Context(), hash); err == nil {
+			grant = t.GrantID
+		}
+		return tokenOf(grant, store.AccessToken, rand.Text()), tokenOf(grant, store.RefreshToken, rand.Text()), nil
+	})
 }
 
 func (s *suite) keys() {
@@ -257,10 +286,10 @@ func (s *suite) takenOnce() {
 	s.must(s.SetPasscode(ctx, passcode("r1")))
 	s.must(s.SetPasscode(ctx, passcode("r2")))
 	for name, take := range map[string]func() error{
-		"TakeRequest":      func() error { _, err := s.TakeRequest(ctx, "r2", browser, now); return err },
-		"TakeCode":         func() error { return s.TakeCode(ctx, codeOf("g1").Hash) },
-		"TakeRefreshToken": func() error { return s.TakeRefreshToken(ctx, store.HashOf("r")) },
-		"TakePasscode":     func() error { return s.TakePasscode(ctx, "r1", passcode("r1").MAC) },
+		"TakeRequest":  func() error { _, err := s.TakeRequest(ctx, "r2", browser, now); return err },
+		"TakeCode":     func() error { return s.TakeCode(ctx, codeOf("g1").Hash) },
+		"Rotate":       func() error { return s.rotate(ctx, store.HashOf("r"), now, 0) },
+		"TakePasscode": func() error { return s.TakePasscode(ctx, "r1", passcode("r1").MAC) },
 	} {
 		if won := s.race(name, take); won != 1 {
 			s.Errorf("%s succeeded for %d of %d callers, want 1", name, won, parallel)

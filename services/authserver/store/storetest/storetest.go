@@ -26,6 +26,18 @@ type Store interface {
 	SaveClient(ctx context.Context, c store.Client) error
 	Client(ctx context.Context, id string) (store.Client, error)
 	AddAssertion(ctx context.Context, hash store.Hash, expires time.Time) error
+	AddRegistration(ctx context.Context, c store.Client, token store.Hash, until time.Time, maxUnused int) error
+	Registration(ctx context.Context, id string, token store.Hash) (store.Client, error)
+	UpdateClient(ctx context.Context, c store.Client) error
+	KeepClient(ctx context.Context, id string, until time.Time) error
+	DeleteClient(ctx context.Context, id string) error
+
+	AddDevice(ctx context.Context, d store.Device, maxClient, maxIP int, now time.Time) error
+	DeviceByUserCode(ctx context.Context, code store.Hash, now time.Time) (store.Device, error)
+	PollDevice(ctx context.Context, hash store.Hash, clientID string, now time.Time, next func(store.Device) time.Duration) (store.Device, error)
+	ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error
+	DenyDevice(ctx context.Context, id string) error
+	TakeDevice(ctx context.Context, id string) (store.Grant, error)
 
 	AddRequest(ctx context.Context, r store.Request) error
 	Request(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
@@ -56,12 +68,14 @@ type Store interface {
 	AddTokens(ctx context.Context, tokens ...store.Token) error
 	Token(ctx context.Context, hash store.Hash) (store.LiveToken, error)
 	TokenByID(ctx context.Context, id string) (store.LiveToken, error)
-	TakeRefreshToken(ctx context.Context, hash store.Hash) error
+	Rotate(ctx context.Context, hash store.Hash, now time.Time, grace time.Duration, issue func() (access, refresh store.Token, err error)) error
 	RevokeToken(ctx context.Context, hash store.Hash) error
 	RevokeGrant(ctx context.Context, id string) error
+	RevokeConsent(ctx context.Context, userID, clientID string) error
 
 	AddKey(ctx context.Context, k store.Key) error
 	Keys(ctx context.Context) ([]store.Key, error)
+	DeleteKey(ctx context.Context, id string) error
 
 	Expire(ctx context.Context, now time.Time) error
 	Ping(ctx context.Context) error
@@ -121,14 +135,14 @@ func agent() store.Client {
 		ID: "dcr-1", Registration: store.RegisteredDynamically, Name: "Agent", URI: "https://agent.example",
 		RedirectURIs: []string{"http://127.0.0.1/cb", "https://agent.example/cb"}, GrantTypes: []string{"authorization_code"},
 		AuthMethod: "none", Scope: "stocks/read", Resources: []string{"https://mcp.demo.example/"},
-		Type: "mcp", Assurance: 1, Remember: true, CreatedAt: now,
+		Type: "mcp", Assurance: 1, Remember: true, BoundTokens: true, CreatedAt: now,
 	}
 }
 
 func request(id string) store.Request {
 	return store.Request{
 		ID: id, Browser: store.HashOf("browser"), ClientID: "dcr-1", RedirectURI: "http://127.0.0.1:7/cb", State: "state",
-		Scope: "stocks/read", Resource: "https://mcp.demo.example/", Challenge: "challenge", Nonce: "nonce",
+		Scope: "stocks/read", Resource: "https://mcp.demo.example/", Challenge: "challenge", JKT: "thumbprint", Nonce: "nonce",
 		ForceLogin: true, ForceConsent: true, MaxAge: -1, ExpiresAt: now.Add(15 * time.Minute),
 	}
 }
@@ -147,13 +161,13 @@ func grant(id string) store.Grant {
 func codeOf(grantID string) store.Code {
 	return store.Code{
 		Hash: store.HashOf("code of " + grantID), GrantID: grantID, ClientID: "dcr-1", RedirectURI: "http://127.0.0.1:7/cb",
-		Challenge: "challenge", ExpiresAt: now.Add(time.Minute),
+		Challenge: "challenge", JKT: "thumbprint", ExpiresAt: now.Add(time.Minute),
 	}
 }
 
 func tokenOf(grantID, kind, secret string) store.Token {
 	return store.Token{
-		Hash: store.HashOf(secret), ID: "id of " + secret, Kind: kind, GrantID: grantID, Scope: "stocks/read",
+		Hash: store.HashOf(secret), ID: "id of " + secret, Kind: kind, GrantID: grantID, Scope: "stocks/read", JKT: "thumbprint",
 		IssuedAt: now, ExpiresAt: now.Add(15 * time.Minute),
 	}
 }
@@ -214,8 +228,8 @@ func (s *suite) race(what string, f func() error) (won int) {
 		switch {
 		case err == nil:
 			won++
-		case !errors.Is(err, store.ErrNotFound):
-			s.Errorf("%s: a caller that came too late got error %v, want %v", what, err, store.ErrNotFound)
+		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrReused):
+			s.Errorf("%s: a caller that came too late got error %v, want %v or %v", what, err, store.ErrNotFound, store.ErrReused)
 		}
 	}
 	return won
