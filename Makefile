@@ -97,6 +97,10 @@ test: need-go ## All tests: unit and integration of the services, then end to en
 e2e: need-go ## The end-to-end tests alone; RUNTIME=docker|local
 	go test -race -count=1 ./e2e/...
 
+.PHONY: bench
+bench: need-go ## What requests cost the authorization server, with a million live tokens; takes minutes
+	BENCH=1000000 go test -count=1 -timeout 30m -v -run '^TestBench$$' ./services/authserver
+
 # The suite is a program on Node, which comes with it; npm alone must be there.
 suite := $(run)/tools/conformance
 # npm writes this file last.

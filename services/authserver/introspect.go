@@ -21,7 +21,7 @@ import (
 func (s *server) introspect(c echo.Context) error {
 	r := c.Request()
 	caller := clientOf(r.Context())
-	phantom, claims, err := s.grants.Introspect(r.Context(), caller, r.PostFormValue("token"))
+	claims, err := s.grants.Introspect(r.Context(), caller, r.PostFormValue("token"))
 	active := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -36,6 +36,10 @@ func (s *server) introspect(c echo.Context) error {
 	}
 	switch want := introspectionType(r.Header); {
 	case want == oauth.MediaTypeJWT && active:
+		phantom, err := s.grants.Phantom(claims)
+		if err != nil {
+			return err
+		}
 		return c.Blob(http.StatusOK, want, []byte(phantom))
 	case want == grants.MediaTypeIntrospection:
 		signed, err := s.grants.SignIntrospection(caller, answer)

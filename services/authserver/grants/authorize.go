@@ -270,7 +270,7 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 	}
 	code := newSecret()
 	grant := store.Grant{
-		ID: rand.Text(), UserID: r.UserID, ClientID: r.ClientID, Resource: r.Resource, Scope: r.Scope, Nonce: r.Nonce,
+		ID: newID(now), UserID: r.UserID, ClientID: r.ClientID, Resource: r.Resource, Scope: r.Scope, Nonce: r.Nonce,
 		AuthTime: r.AuthTime, CreatedAt: now, ExpiresAt: now.Add(GrantLifetime),
 	}
 	if r.Device != "" {

@@ -2,7 +2,6 @@ package grants
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"strings"
 
@@ -29,9 +28,9 @@ func (s *Service) ClientCredentials(ctx context.Context, c store.Client, request
 	}
 	now := s.Now()
 	access, expires := newSecret(), now.Add(AccessLifetime)
-	grant := store.Grant{ID: rand.Text(), ClientID: c.ID, Resource: resource, Scope: scope, CreatedAt: now, ExpiresAt: expires}
+	grant := store.Grant{ID: newID(now), ClientID: c.ID, Resource: resource, Scope: scope, CreatedAt: now, ExpiresAt: expires}
 	err := s.Store.AddClientGrant(ctx, grant, store.Token{
-		Hash: store.HashOf(access), ID: rand.Text(), Kind: store.AccessToken,
+		Hash: store.HashOf(access), ID: newID(now), Kind: store.AccessToken,
 		GrantID: grant.ID, Scope: scope, JKT: proofKeyOf(ctx), IssuedAt: now, ExpiresAt: expires,
 	})
 	if err != nil {

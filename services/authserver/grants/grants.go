@@ -209,7 +209,7 @@ func (s *Service) newAccess(ctx context.Context, g store.Grant, scope string) (T
 			ExpiresIn:   int64(expires.Sub(now).Seconds()),
 			Scope:       scope,
 		}, store.Token{
-			Hash: store.HashOf(secret), ID: rand.Text(), Kind: store.AccessToken,
+			Hash: store.HashOf(secret), ID: newID(now), Kind: store.AccessToken,
 			GrantID: g.ID, Scope: scope, JKT: proofKeyOf(ctx), IssuedAt: now, ExpiresAt: expires,
 		}
 }
@@ -218,7 +218,7 @@ func (s *Service) newAccess(ctx context.Context, g store.Grant, scope string) (T
 func (s *Service) newRefresh(ctx context.Context, c store.Client, g store.Grant, scope string) (secret string, t store.Token) {
 	now, secret := s.Now(), newSecret()
 	return secret, store.Token{
-		Hash: store.HashOf(secret), ID: rand.Text(), Kind: store.RefreshToken,
+		Hash: store.HashOf(secret), ID: newID(now), Kind: store.RefreshToken,
 		GrantID: g.ID, Scope: scope, JKT: refreshKeyOf(ctx, c), IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
 	}
 }

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,33 +25,47 @@ func (s *Service) resourceServers() map[string][]string {
 	return map[string][]string{"gateway": {s.Site.MCPResource(), s.Site.APIResource()}}
 }
 
-// Introspect returns the JWT behind an opaque access token and its claims.
+// Introspect returns the claims behind an opaque access token.
 // ErrNotFound says that the token is not active, or not the caller's to see:
 // the two look alike to everybody (RFC 7662 §2.2 and §4). A caller that is no
 // resource server gets an oauth error.
-func (s *Service) Introspect(ctx context.Context, caller store.Client, secret string) (string, token.Claims, error) {
+func (s *Service) Introspect(ctx context.Context, caller store.Client, secret string) (token.Claims, error) {
 	audiences, ok := s.resourceServers()[caller.ID]
 	if !ok {
-		return "", token.Claims{}, oauth.UnauthorizedClient("only resource servers may introspect")
+		return token.Claims{}, oauth.UnauthorizedClient("only resource servers may introspect")
 	}
 	t, err := s.Store.Token(ctx, store.HashOf(secret))
 	if t, err = s.live(ctx, t, err); err != nil {
-		return "", token.Claims{}, fmt.Errorf("find token: %w", err)
+		return token.Claims{}, fmt.Errorf("find token: %w", err)
 	}
 	if t.Kind != store.AccessToken || !slices.Contains(audiences, t.Grant.Resource) {
-		return "", token.Claims{}, store.ErrNotFound
+		return token.Claims{}, store.ErrNotFound
 	}
 	claims := s.claims(t)
 	claims.Confirmation = confirmation(t.JKT)
-	if raw, ok := s.jwts.Get(t.ID); ok {
-		return raw, claims, nil
+	return claims, nil
+}
+
+// Phantom returns the JWT behind an opaque token, whose claims Introspect
+// returned just now. It is signed once and kept.
+func (s *Service) Phantom(claims token.Claims) (string, error) {
+	if raw, ok := s.jwts.Get(claims.ID); ok {
+		return raw, nil
 	}
 	raw, err := s.Keys.Sign(token.Type, claims)
 	if err != nil {
-		return "", token.Claims{}, fmt.Errorf("sign token: %w", err)
+		return "", fmt.Errorf("sign token: %w", err)
 	}
-	s.jwts.Add(t.ID, raw)
-	return raw, claims, nil
+	s.jwts.Add(claims.ID, raw)
+	return raw, nil
+}
+
+// isPhantom reports whether a JWT is one that Phantom returned, and keeps. Its
+// signature is this server's own then, and checking it would be the dearest
+// part of an exchange.
+func (s *Service) isPhantom(id, raw string) bool {
+	kept, ok := s.jwts.Get(id)
+	return ok && subtle.ConstantTimeCompare([]byte(kept), []byte(raw)) == 1
 }
 
 // claims are what the audience of a token learns (RFC 9068 §2.2). Region comes

@@ -49,44 +49,34 @@ func (db *DB) DeviceByUserCode(ctx context.Context, code store.Hash, now time.Ti
 // notes the call where the device still waits: the time, and the interval that
 // next makes of it. Calls in parallel come one after the other.
 func (db *DB) PollDevice(ctx context.Context, hash store.Hash, clientID string, now time.Time, next func(store.Device) time.Duration) (store.Device, error) {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return store.Device{}, err
-	}
-	defer tx.Rollback() //nolint:errcheck // nothing to do after Commit, and nothing to be done otherwise
-	d, err := scanDevice(tx.QueryRowContext(ctx, "SELECT "+deviceColumns+" FROM devices WHERE hash = ? AND client_id = ?", hash[:], clientID))
-	if err != nil || d.Status != store.DevicePending || !now.Before(d.ExpiresAt) {
-		return d, err
-	}
-	_, err = tx.ExecContext(ctx, "UPDATE devices SET interval = ?, polled_at = ? WHERE id = ?", next(d).Milliseconds(), millis(now), d.ID)
-	if err != nil {
-		return d, err
-	}
-	return d, tx.Commit()
+	var d store.Device
+	err := db.write.Transact(ctx, func(tx tx) (err error) {
+		d, err = scanDevice(tx.QueryRowContext(ctx, "SELECT "+deviceColumns+" FROM devices WHERE hash = ? AND client_id = ?", hash[:], clientID))
+		if err != nil || d.Status != store.DevicePending || !now.Before(d.ExpiresAt) {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE devices SET interval = ?, polled_at = ? WHERE id = ?", next(d).Milliseconds(), millis(now), d.ID)
+		return err
+	})
+	return d, err
 }
 
 // ApproveDevice stores the grant that a user gave a device, both or neither.
 // It returns ErrNotFound when the device does not wait any more.
 func (db *DB) ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() //nolint:errcheck // nothing to do after Commit, and nothing to be done otherwise
-	res, err := tx.ExecContext(ctx, "UPDATE devices SET status = 'approved', grant_id = ? WHERE id = ? AND status = 'pending' AND expires_at > ?", g.ID, id, millis(now))
-	if err != nil {
-		return err
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return store.ErrNotFound
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
-		millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
-	if err != nil {
+	return db.write.Transact(ctx, func(tx tx) error {
+		res, err := tx.ExecContext(ctx, "UPDATE devices SET status = 'approved', grant_id = ? WHERE id = ? AND status = 'pending' AND expires_at > ?", g.ID, id, millis(now))
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return store.ErrNotFound
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
+			millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
 		return translate(err)
-	}
-	return tx.Commit()
+	})
 }
 
 // DenyDevice notes that the user declined, or returns ErrNotFound when the

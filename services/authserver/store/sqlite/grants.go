@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 
 	"demo.example/services/authserver/store"
@@ -26,23 +25,17 @@ func (db *DB) HasConsent(ctx context.Context, c store.Consent) (bool, error) {
 
 // AddGrant stores a grant and the code that redeems it, both or neither.
 func (db *DB) AddGrant(ctx context.Context, g store.Grant, c store.Code) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	_, err = tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
-		millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
-	if err != nil {
+	return db.write.Transact(ctx, func(tx tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
+			millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
+		if err != nil {
+			return translate(err)
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, jkt, expires_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, c.JKT, millis(c.ExpiresAt))
 		return translate(err)
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, jkt, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, c.JKT, millis(c.ExpiresAt))
-	if err != nil {
-		return translate(err)
-	}
-	return tx.Commit()
+	})
 }
 
 const grantColumns = "grants.id, COALESCE(grants.user_id, ''), grants.client_id, grants.resource, grants.scope, grants.nonce, grants.auth_time, grants.created_at, grants.expires_at, grants.revoked"
@@ -82,18 +75,10 @@ func (db *DB) TakeCode(ctx context.Context, hash store.Hash) error {
 // AddTokens stores the tokens of one answer, all or none. It returns
 // ErrNotFound when their grant was revoked in the meantime.
 func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	if err := insertTokens(ctx, tx, tokens...); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return db.write.Transact(ctx, func(tx tx) error { return insertTokens(ctx, tx, tokens...) })
 }
 
-func insertTokens(ctx context.Context, tx *sql.Tx, tokens ...store.Token) error {
+func insertTokens(ctx context.Context, tx tx, tokens ...store.Token) error {
 	for _, t := range tokens {
 		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, jkt, issued_at, expires_at)
 			SELECT ?, ?, ?, id, ?, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
@@ -160,20 +145,17 @@ func (db *DB) RevokeGrant(ctx context.Context, id string) error {
 // RevokeConsent forgets what a user allowed a client and ends every grant of
 // the two, in one step. Nothing to end is fine.
 func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	for _, q := range []string{
-		"DELETE FROM consents WHERE user_id = ? AND client_id = ?",
-		"UPDATE grants SET revoked = 1 WHERE user_id = ? AND client_id = ?",
-	} {
-		if _, err := tx.ExecContext(ctx, q, userID, clientID); err != nil {
-			return err
+	return db.write.Transact(ctx, func(tx tx) error {
+		for _, q := range []string{
+			"DELETE FROM consents WHERE user_id = ? AND client_id = ?",
+			"UPDATE grants SET revoked = 1 WHERE user_id = ? AND client_id = ?",
+		} {
+			if _, err := tx.ExecContext(ctx, q, userID, clientID); err != nil {
+				return err
+			}
 		}
-	}
-	return tx.Commit()
+		return nil
+	})
 }
 
 // AddKey stores a signing key.

@@ -14,22 +14,16 @@ const maybeUserColumns = "COALESCE(users.id, ''), COALESCE(users.email, ''), COA
 // AddClientGrant stores the grant of a client that acts for itself and its one
 // token, both or neither.
 func (db *DB) AddClientGrant(ctx context.Context, g store.Grant, t store.Token) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	_, err = tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
-		VALUES (?, NULL, ?, ?, ?, '', 0, ?, ?)`, g.ID, g.ClientID, g.Resource, g.Scope, millis(g.CreatedAt), millis(g.ExpiresAt))
-	if err != nil {
+	return db.write.Transact(ctx, func(tx tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
+			VALUES (?, NULL, ?, ?, ?, '', 0, ?, ?)`, g.ID, g.ClientID, g.Resource, g.Scope, millis(g.CreatedAt), millis(g.ExpiresAt))
+		if err != nil {
+			return translate(err)
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO tokens (hash, id, kind, grant_id, scope, jkt, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			t.Hash[:], t.ID, t.Kind, g.ID, t.Scope, t.JKT, millis(t.IssuedAt), millis(t.ExpiresAt))
 		return translate(err)
-	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO tokens (hash, id, kind, grant_id, scope, jkt, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		t.Hash[:], t.ID, t.Kind, g.ID, t.Scope, t.JKT, millis(t.IssuedAt), millis(t.ExpiresAt))
-	if err != nil {
-		return translate(err)
-	}
-	return tx.Commit()
+	})
 }
 
 // AddAssertion notes that a client assertion was used, or returns ErrExists

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -22,7 +21,7 @@ func (db *DB) AddRegistration(ctx context.Context, c store.Client, token store.H
 	if err != nil {
 		return fmt.Errorf("client %s: %w", c.ID, err)
 	}
-	return db.inTx(ctx, func(tx *sql.Tx) error {
+	return db.inTx(ctx, func(tx tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO clients (id, registration, secret_hash, metadata, created_at) VALUES (?, ?, ?, ?, ?)",
 			c.ID, c.Registration, c.SecretHash[:], string(metadata), millis(c.CreatedAt))
 		if err != nil {
@@ -73,7 +72,7 @@ func (db *DB) KeepClient(ctx context.Context, id string, until time.Time) error 
 // DeleteClient removes a client and ends all that it was granted, all or
 // nothing.
 func (db *DB) DeleteClient(ctx context.Context, id string) error {
-	return db.inTx(ctx, func(tx *sql.Tx) error {
+	return db.inTx(ctx, func(tx tx) error {
 		for _, q := range []string{
 			"UPDATE grants SET revoked = 1 WHERE client_id = ?",
 			"DELETE FROM devices WHERE client_id = ?",
@@ -91,7 +90,7 @@ func (db *DB) DeleteClient(ctx context.Context, id string) error {
 // expireClients removes clients that nobody uses. They have no grant any more:
 // keep_until is later than the end of every one.
 func (db *DB) expireClients(ctx context.Context, now time.Time) error {
-	return db.inTx(ctx, func(tx *sql.Tx) error {
+	return db.inTx(ctx, func(tx tx) error {
 		const expired = "(SELECT client_id FROM registrations WHERE used IN (0, 1) AND keep_until <= ?)"
 		for _, q := range []string{
 			"DELETE FROM consents WHERE client_id IN " + expired,
@@ -106,14 +105,6 @@ func (db *DB) expireClients(ctx context.Context, now time.Time) error {
 }
 
 // inTx runs f in one transaction.
-func (db *DB) inTx(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() //nolint:errcheck // nothing to do after Commit, and nothing to be done otherwise
-	if err := f(tx); err != nil {
-		return translate(err)
-	}
-	return tx.Commit()
+func (db *DB) inTx(ctx context.Context, f func(tx) error) error {
+	return db.write.Transact(ctx, func(tx tx) error { return translate(f(tx)) })
 }

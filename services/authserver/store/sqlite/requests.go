@@ -97,22 +97,18 @@ func scanPasscode(row interface{ Scan(...any) error }) (store.Passcode, error) {
 // from an IP address and in all, and adds this one when within is content.
 // Counting and adding are one transaction, so a burst cannot slip through.
 func (db *DB) LogPasscode(ctx context.Context, email, ip string, now, since time.Time, within func(byEmail, byIP, all int) bool) (bool, error) {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	var byEmail, byIP, all int
-	err = tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(email = ?), 0), COALESCE(SUM(ip = ?), 0), COUNT(*)
-		FROM passcode_log WHERE sent_at > ?`, email, ip, millis(since)).Scan(&byEmail, &byIP, &all)
-	if err != nil {
-		return false, err
-	}
-	if !within(byEmail, byIP, all) {
-		return false, nil
-	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO passcode_log (email, ip, sent_at) VALUES (?, ?, ?)", email, ip, millis(now)); err != nil {
-		return false, err
-	}
-	return true, tx.Commit()
+	var counted bool
+	err := db.write.Transact(ctx, func(tx tx) error {
+		counted = false
+		var byEmail, byIP, all int
+		err := tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(email = ?), 0), COALESCE(SUM(ip = ?), 0), COUNT(*)
+			FROM passcode_log WHERE sent_at > ?`, email, ip, millis(since)).Scan(&byEmail, &byIP, &all)
+		if err != nil || !within(byEmail, byIP, all) {
+			return err
+		}
+		counted = true
+		_, err = tx.ExecContext(ctx, "INSERT INTO passcode_log (email, ip, sent_at) VALUES (?, ?, ?)", email, ip, millis(now))
+		return err
+	})
+	return counted && err == nil, err
 }

@@ -19,61 +19,59 @@ import (
 func (db *DB) Rotate(ctx context.Context, hash store.Hash, now time.Time, grace time.Duration,
 	issue func() (access, refresh store.Token, err error),
 ) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	var used bool
-	var grant string
-	err = tx.QueryRowContext(ctx, `SELECT used, grant_id FROM tokens JOIN grants ON grants.id = grant_id
-		WHERE hash = ? AND kind = 'refresh' AND tokens.revoked = 0 AND grants.revoked = 0`, hash[:]).Scan(&used, &grant)
-	if err != nil {
-		return translate(err)
-	}
-	end, at := hash, millis(now) // the end of the chain, which nobody has used so far
-	if used {
-		end, at, err = unusedSuccessor(ctx, tx, hash, now.Add(-grace))
-		if errors.Is(err, store.ErrReused) {
-			if _, err := tx.ExecContext(ctx, "UPDATE grants SET revoked = 1 WHERE id = ?", grant); err != nil {
-				return err
-			}
-			if err := tx.Commit(); err != nil {
-				return err
-			}
-			return store.ErrReused
+	var reused bool
+	err := db.write.Transact(ctx, func(tx tx) error {
+		reused = false
+		var used bool
+		var grant string
+		err := tx.QueryRowContext(ctx, `SELECT used, grant_id FROM tokens JOIN grants ON grants.id = grant_id
+			WHERE hash = ? AND kind = 'refresh' AND tokens.revoked = 0 AND grants.revoked = 0`, hash[:]).Scan(&used, &grant)
+		if err != nil {
+			return translate(err)
 		}
+		end, at := hash, millis(now) // the end of the chain, which nobody has used so far
+		if used {
+			end, at, err = unusedSuccessor(ctx, tx, hash, now.Add(-grace))
+			if errors.Is(err, store.ErrReused) {
+				if _, err := tx.ExecContext(ctx, "UPDATE grants SET revoked = 1 WHERE id = ?", grant); err != nil {
+					return err
+				}
+				reused = true
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		access, refresh, err := issue()
 		if err != nil {
 			return err
 		}
-	}
-	access, refresh, err := issue()
-	if err != nil {
-		return err
-	}
-	if err := insertTokens(ctx, tx, access, refresh); err != nil {
-		return err
-	}
-	if used {
-		if err := supersede(ctx, tx, end, access, refresh); err != nil {
+		if err := insertTokens(ctx, tx, access, refresh); err != nil {
 			return err
 		}
-	}
-	if _, err := tx.ExecContext(ctx, "UPDATE tokens SET used = 1 WHERE hash = ?", end[:]); err != nil {
+		if used {
+			if err := supersede(ctx, tx, end, access, refresh); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE tokens SET used = 1 WHERE hash = ?", end[:]); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO rotations (hash, successor, access, rotated_at) VALUES (?, ?, ?, ?)",
+			end[:], refresh.Hash[:], access.Hash[:], at)
 		return err
+	})
+	if err == nil && reused {
+		return store.ErrReused
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO rotations (hash, successor, access, rotated_at) VALUES (?, ?, ?, ?)",
-		end[:], refresh.Hash[:], access.Hash[:], at)
-	if err != nil {
-		return err
-	}
-	return tx.Commit()
+	return err
 }
 
 // unusedSuccessor returns what took the place of a token that was used, and
 // when. ErrReused says that this was before since, or that the successor was
 // used as well.
-func unusedSuccessor(ctx context.Context, tx *sql.Tx, hash store.Hash, since time.Time) (successor store.Hash, at int64, err error) {
+func unusedSuccessor(ctx context.Context, tx tx, hash store.Hash, since time.Time) (successor store.Hash, at int64, err error) {
 	var raw []byte
 	err = tx.QueryRowContext(ctx, `SELECT successor, rotated_at FROM rotations JOIN tokens ON tokens.hash = successor
 		WHERE rotations.hash = ? AND rotated_at > ? AND used = 0`, hash[:], millis(since)).Scan(&raw, &at)
@@ -87,7 +85,7 @@ func unusedSuccessor(ctx context.Context, tx *sql.Tx, hash store.Hash, since tim
 // supersede puts a new pair in the place of an unused one: the access token
 // ends, and whoever was to be followed by the old refresh token is followed by
 // the new one.
-func supersede(ctx context.Context, tx *sql.Tx, old store.Hash, access, refresh store.Token) error {
+func supersede(ctx context.Context, tx tx, old store.Hash, access, refresh store.Token) error {
 	_, err := tx.ExecContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash IN (SELECT access FROM rotations WHERE successor = ?)", old[:])
 	if err != nil {
 		return err

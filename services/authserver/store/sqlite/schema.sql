@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS grants (
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked    INTEGER NOT NULL DEFAULT 0
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS grants_expiry ON grants (expires_at);
 CREATE INDEX IF NOT EXISTS grants_user ON grants (user_id, client_id);
 CREATE INDEX IF NOT EXISTS grants_client ON grants (client_id);
@@ -137,7 +137,7 @@ CREATE TABLE IF NOT EXISTS tokens (
     expires_at INTEGER NOT NULL,
     used       INTEGER NOT NULL DEFAULT 0,
     revoked    INTEGER NOT NULL DEFAULT 0
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tokens_grant ON tokens (grant_id);
 CREATE INDEX IF NOT EXISTS tokens_expiry ON tokens (expires_at);
 
