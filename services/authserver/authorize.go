@@ -9,7 +9,9 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/oauth"
 )
 
 // authorize serves /authorize (RFC 6749 §4.1.1): it checks what a client asks
@@ -29,6 +31,22 @@ func (s *server) authorize(c echo.Context) error {
 		return s.silently(c, request)
 	}
 	return s.next(c, "/signin", request.ID)
+}
+
+// limitRequests keeps anybody from filling the store with authorization
+// requests, or from having this server fetch documents all the time.
+func (s *server) limitRequests(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		wait := s.requests.Take(limits.Network(c.RealIP()))
+		switch {
+		case wait == 0:
+			return next(c)
+		case isPage(c.Request()):
+			return pageError{Status: http.StatusTooManyRequests, Title: "Too many requests", RetryAfter: wait,
+				Text: "Very many applications were started from your network. Wait a minute, then start again in yours."}
+		}
+		return &oauth.Error{Code: "slow_down", Status: http.StatusTooManyRequests, RetryAfter: wait, Description: "too many authorization requests; wait a minute"}
+	}
 }
 
 // authorizeParams reads the parameters from where the method puts them. Not

@@ -81,6 +81,7 @@ type server struct {
 	now     func() time.Time
 
 	userCodes     *limits.Limiter // wrong ones
+	requests      *limits.Limiter
 	registrations *limits.Limiter
 }
 
@@ -153,6 +154,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		now:    now,
 
 		userCodes:     limits.New(userCodesPerIP, userCodesTotal, userCodeWindow, now),
+		requests:      limits.New(cfg.AuthorizationsPerIP, 20*cfg.AuthorizationsPerIP, time.Minute, now),
 		registrations: limits.New(cfg.RegistrationsPerIP, cfg.RegistrationsTotal, time.Hour, now),
 	}, nil
 }

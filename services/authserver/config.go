@@ -35,6 +35,8 @@ type Config struct {
 	PasscodesPerIP      int `env:"PASSCODES_PER_IP" envDefault:"300"`
 	PasscodesTotal      int `env:"PASSCODES_TOTAL" envDefault:"3000"`
 
+	AuthorizationsPerIP int `env:"AUTHORIZATIONS_PER_IP" envDefault:"300"` // a minute's authorization requests from an IP address (of IPv6 a /64); 20 times as many in all
+
 	RegistrationsPerIP int `env:"REGISTRATIONS_PER_IP" envDefault:"1000"` // an hour, from an IP address (of IPv6 a /64)
 	RegistrationsTotal int `env:"REGISTRATIONS_TOTAL" envDefault:"10000"` // an hour, in all; twice as many that nobody approved are kept
 }
@@ -64,7 +66,7 @@ func (c Config) Validate() error {
 		name  string
 		value int
 	}{{"PASSCODES_PER_ADDRESS", c.PasscodesPerAddress}, {"PASSCODES_PER_IP", c.PasscodesPerIP}, {"PASSCODES_TOTAL", c.PasscodesTotal},
-		{"REGISTRATIONS_PER_IP", c.RegistrationsPerIP}, {"REGISTRATIONS_TOTAL", c.RegistrationsTotal}} {
+		{"AUTHORIZATIONS_PER_IP", c.AuthorizationsPerIP}, {"REGISTRATIONS_PER_IP", c.RegistrationsPerIP}, {"REGISTRATIONS_TOTAL", c.RegistrationsTotal}} {
 		if l.value < 1 {
 			return fmt.Errorf("%s: %d is not a positive number", l.name, l.value)
 		}

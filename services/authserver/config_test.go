@@ -45,6 +45,7 @@ func TestBadSettings(t *testing.T) {
 		"PASSCODES_PER_ADDRESS": {"0", "-1", "many", "1.5"},
 		"PASSCODES_PER_IP":      {"0", "many"},
 		"PASSCODES_TOTAL":       {"0", "many"},
+		"AUTHORIZATIONS_PER_IP": {"0", "many"},
 		"REGISTRATIONS_PER_IP":  {"0", "many"},
 		"REGISTRATIONS_TOTAL":   {"0", "many"},
 	}

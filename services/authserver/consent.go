@@ -33,7 +33,7 @@ func (s *server) consentPage(c echo.Context) error {
 	if !ask {
 		return s.approve(c, v)
 	}
-	return s.page(c, http.StatusOK, "consent", v, map[string]any{"User": user, "Can": s.abilities(v, user)})
+	return s.page(c, http.StatusOK, "consent", v, map[string]any{"User": user, "As": s.formToken(v.Request.ID, user.ID), "Can": s.abilities(v, user)})
 }
 
 // consent serves POST /consent: the user's decision goes to the client.
@@ -48,6 +48,9 @@ func (s *server) consent(c echo.Context) error {
 	}
 	if !ok {
 		return s.next(c, "/signin", v.Request.ID)
+	}
+	if c.FormValue("as") != s.formToken(v.Request.ID, v.Request.UserID) {
+		return s.next(c, "/consent", v.Request.ID) // the page was shown to another user, in another tab
 	}
 	switch c.FormValue("decision") {
 	case "allow":
@@ -89,6 +92,9 @@ func (s *server) signedIn(c echo.Context, v visit) (store.User, bool, error) {
 		// The client means another user: this one's access is not what it
 		// asks for (OpenID Connect Core §3.1.2.1, id_token_hint).
 		return store.User{}, false, s.refuse(c, v.Request, grants.LoginRequired)
+	}
+	if s.grants.IsStale(v.Request) {
+		return store.User{}, false, nil // the page was open for too long: sign in again
 	}
 	return user, true, nil
 }

@@ -67,7 +67,7 @@ func newConfig(t testing.TB, change ...func(*Config)) Config {
 		Site: site.Site{Domain: "demo.localhost", HTTPSPort: 8443}, SecretsDir: dir,
 		DatabaseFile: filepath.Join(dir, "authserver.db"), AllowedOrigins: []string{"http://localhost:6274"},
 		KeyLifetime: 30 * 24 * time.Hour, PasscodesPerAddress: 60, PasscodesPerIP: 300, PasscodesTotal: 3000,
-		RegistrationsPerIP: 1000, RegistrationsTotal: 10_000,
+		AuthorizationsPerIP: 10_000, RegistrationsPerIP: 1000, RegistrationsTotal: 10_000,
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -223,7 +223,7 @@ func (h *harness) authorizeQuery(client string) url.Values {
 	}
 }
 
-var hidden = regexp.MustCompile(`name="(request|csrf)" value="([^"]*)"`)
+var hidden = regexp.MustCompile(`name="(request|csrf|as)" value="([^"]*)"`)
 
 // fields returns the hidden fields of a page.
 func fields(page answer) url.Values {

@@ -10,6 +10,7 @@ import (
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/store"
 )
 
 // leaving is a request to end the session (OpenID Connect RP-Initiated Logout
@@ -89,6 +90,11 @@ func (s *server) leaving(c echo.Context, params url.Values) (leaving, error) {
 	client, err := s.clients.Find(c.Request().Context(), l.ClientID)
 	if errors.Is(err, clients.ErrUnknown) || err == nil && !clients.IsLogoutRedirect(client, l.RedirectURI) {
 		return leaving{}, grants.ErrLocal{Reason: "The application asked to send you to an address that it did not register for signing out."}
+	}
+	// Anybody can register an address and link here. Without an ID token that
+	// the client was given, only reviewed clients take the user somewhere.
+	if err == nil && l.UserID == "" && client.Registration != store.RegisteredByReview {
+		l.RedirectURI, l.State = "", ""
 	}
 	return l, err
 }

@@ -36,6 +36,9 @@ func (s *server) passcode(c echo.Context) error {
 	case err != nil:
 		return err
 	}
+	if err := s.login.SignOut(c.Request().Context(), cookie(c, sessionCookie)); err != nil { // the session that this one replaces
+		return err
+	}
 	setCookie(c, sessionCookie, session)
 	return s.next(c, "/consent", v.Request.ID)
 }

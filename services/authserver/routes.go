@@ -26,14 +26,14 @@ func (s *server) routes() http.Handler {
 	e.DELETE("/register/:client_id", s.deleteRegistration, s.managingOrigins, noStore)
 	e.Match(postOptions, "/device_authorization", s.deviceAuthorization, s.allowedOrigins, noStore, form, s.authenticated)
 	e.Match(postOptions, "/token", s.token(), s.allowedOrigins, noStore, form, s.authenticated, s.keyBound)
-	e.Match(postOptions, "/par", s.push, s.allowedOrigins, noStore, form, s.pusher, s.keyPushed)
+	e.Match(postOptions, "/par", s.push, s.allowedOrigins, noStore, s.limitRequests, form, s.pusher, s.keyPushed)
 	e.Match(getPostOptions, "/userinfo", s.userinfo, s.allowedOrigins, noStore)
 	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
 	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
 
 	// What a person sees, in this order. Answers are pages.
-	e.GET("/authorize", s.authorize, noStore)
-	e.POST("/authorize", s.authorize, noStore) // from any site: it changes nothing
+	e.GET("/authorize", s.authorize, noStore, s.limitRequests)
+	e.POST("/authorize", s.authorize, noStore, s.limitRequests) // from any site: it changes nothing
 	e.GET("/signin", s.signInPage, noStore)
 	e.POST("/signin", s.signIn, noStore, s.sameOrigin)
 	e.GET("/passcode", s.passcodePage, noStore)

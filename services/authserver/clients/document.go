@@ -100,12 +100,13 @@ func (d *Documents) Get(ctx context.Context, id string) (Document, error) {
 		if err != nil {
 			return Document{}, err
 		}
-		if d.failures.Take(u.Host) > 0 {
+		host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+		if d.failures.Take(host) > 0 {
 			return Document{}, errors.New("too many client documents of this host could not be fetched")
 		}
 		doc, fresh, err := d.fetch(ctx, id)
 		if err == nil {
-			d.failures.Refund(u.Host)
+			d.failures.Refund(host)
 		}
 		if err == nil && fresh > 0 {
 			d.cache.Add(id, cached{doc, d.now().Add(fresh)})

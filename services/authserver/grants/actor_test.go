@@ -35,7 +35,7 @@ func TestActorsNest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	agent := store.Client{ID: "agent", AuthMethod: clients.AuthNone, Scope: oauth.ScopeStocksRead, Type: clients.TypeMCP, Assurance: clients.AssuranceNone}
+	agent := store.Client{ID: "agent", AuthMethod: clients.AuthNone, Scope: oauth.ScopeStocksRead, Resources: []string{"https://mcp.demo.example/"}, Type: clients.TypeMCP, Assurance: clients.AssuranceNone}
 	registry := &clients.Registry{Presets: map[string]store.Client{"agent": agent}, Store: db, Now: clock}
 	s := New(Service{Site: site.Site{Domain: "demo.example", HTTPSPort: 443}, Store: db, Clients: registry, Keys: ring, Log: slog.New(slog.DiscardHandler), Now: clock})
 	first := issueFor(ctx, t, s, db, agent)

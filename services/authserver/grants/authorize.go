@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
@@ -108,6 +109,8 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 		return none, oauth.UnauthorizedClient("this client is not registered for authorization_code")
 	case len(params.Get("state")) > maxParam || len(params.Get("nonce")) > maxParam:
 		return none, oauth.InvalidRequest(fmt.Sprintf("state and nonce may have %d bytes each", maxParam))
+	case !utf8.ValidString(params.Get("state") + params.Get("nonce")):
+		return none, oauth.InvalidRequest("state and nonce must be text; it could not be given back as it was sent")
 	case !challengeForm.MatchString(params.Get("code_challenge")):
 		return none, oauth.InvalidRequest("PKCE is required: send a code_challenge of 43 characters (RFC 7636)")
 	case params.Get("code_challenge_method") != "S256":
@@ -144,7 +147,7 @@ func (s *Service) readRequest(client store.Client, params url.Values) (store.Req
 	return store.Request{
 		ID:           rand.Text(),
 		ClientID:     client.ID,
-		Client:       client, // a document that changes meanwhile is not asked about again
+		Client:       snapshot(client),
 		RedirectURI:  params.Get("redirect_uri"),
 		State:        params.Get("state"),
 		Scope:        scope,
@@ -232,6 +235,12 @@ func (s *Service) NeedsSignIn(r store.Request, authTime time.Time) bool {
 	return r.MaxAge >= 0 && age > r.MaxAge
 }
 
+// IsStale reports whether the sign-in of a request got too old while its pages
+// were open. (prompt and max_age were settled when the user signed in.)
+func (s *Service) IsStale(r store.Request) bool {
+	return oauth.HasScope(r.Scope, oauth.ScopeStocksTrade) && s.Now().Sub(r.AuthTime) > TradeSignInAge
+}
+
 // NeedsConsent reports whether the user has to be asked. Clients that nobody
 // reviewed always ask: whoever can start one could otherwise get a token
 // without the user noticing. So do devices: it may be somebody else's (RFC 8628
@@ -260,13 +269,11 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 	if r.UserID == "" {
 		return r, "", fmt.Errorf("authorization request without a user: %w", store.ErrNotFound)
 	}
+	if err := s.stillRegistered(ctx, r); err != nil {
+		return r, "", err
+	}
 	if err := s.Clients.Remember(ctx, r.Client, now.Add(GrantLifetime)); err != nil {
 		return r, "", fmt.Errorf("remember client: %w", err)
-	}
-	consent := consentOf(r)
-	consent.GivenAt = now
-	if err := s.Store.AddConsent(ctx, consent); err != nil {
-		return r, "", fmt.Errorf("store consent: %w", err)
 	}
 	code := newSecret()
 	grant := store.Grant{
@@ -279,6 +286,11 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 		}
 		return r, "", nil
 	}
+	consent := consentOf(r)
+	consent.GivenAt = now
+	if err := s.Store.AddConsent(ctx, consent); err != nil {
+		return r, "", fmt.Errorf("store consent: %w", err)
+	}
 	err = s.Store.AddGrant(ctx, grant, store.Code{
 		Hash: store.HashOf(code), GrantID: grant.ID, ClientID: r.ClientID, RedirectURI: r.RedirectURI,
 		Challenge: r.Challenge, JKT: r.JKT, ExpiresAt: now.Add(CodeLifetime),
@@ -287,6 +299,29 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 		return r, "", fmt.Errorf("store grant: %w", err)
 	}
 	return r, code, nil
+}
+
+// snapshot is what the pages and the approval of a request need of its client.
+// A document that changes meanwhile is not asked about again, so all that it
+// said is kept; other clients are found again where more of them is needed.
+func snapshot(c store.Client) store.Client {
+	if c.Registration != store.RegisteredByDocument {
+		c.RedirectURIs, c.LogoutURIs, c.JWKS = nil, nil, ""
+	}
+	return c
+}
+
+// stillRegistered returns ErrNotFound when the client of a request, or the
+// address that the code would go to, was taken away since the request began.
+func (s *Service) stillRegistered(ctx context.Context, r store.Request) error {
+	if r.Client.Registration == store.RegisteredByDocument {
+		return nil
+	}
+	c, err := s.Clients.Find(ctx, r.ClientID)
+	if errors.Is(err, clients.ErrUnknown) || err == nil && r.Device == "" && !clients.IsRedirect(c, r.RedirectURI) {
+		return fmt.Errorf("client of the request: %w", store.ErrNotFound)
+	}
+	return err
 }
 
 // Refuse ends a request and returns what to tell the client. ErrNotFound says

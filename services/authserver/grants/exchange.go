@@ -169,7 +169,7 @@ func (s *Service) readSubject(rule ExchangeRule, raw string) (token.Claims, erro
 	}
 	parser := jwt.NewParser(options...)
 	var kept token.Claims
-	if _, _, err := parser.ParseUnverified(raw, &kept); err == nil && s.isPhantom(kept.ID, raw) {
+	if _, _, err := parser.ParseUnverified(raw, &kept); err == nil && s.isPhantom(kept, raw) {
 		return kept, jwt.NewValidator(options...).Validate(kept)
 	}
 	var claims token.Claims

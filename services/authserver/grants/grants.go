@@ -242,7 +242,7 @@ func (s *Service) liveGrant(ctx context.Context, t store.LiveToken) (store.LiveT
 	if t.Grant.Revoked || !s.Now().Before(t.Grant.ExpiresAt) || !own && t.User.Status != store.UserApproved {
 		return t, store.ErrNotFound
 	}
-	if t.Client.ID == "" { // a reviewed client is not in the store
+	if reviewed := s.Clients.Presets[t.Grant.ClientID]; t.Client.ID == "" || reviewed.ID != "" { // which go before what the store holds
 		c, err := s.Clients.Find(ctx, t.Grant.ClientID)
 		if errors.Is(err, clients.ErrUnknown) {
 			return t, store.ErrNotFound
@@ -255,6 +255,12 @@ func (s *Service) liveGrant(ctx context.Context, t store.LiveToken) (store.LiveT
 	if own && !actsForItself(t.Client) {
 		return t, store.ErrNotFound
 	}
+	// What the client may ask for bounds what it was given: taking that away
+	// counts at once.
+	if t.Grant.Resource != s.Site.Issuer() && !slices.Contains(t.Client.Resources, t.Grant.Resource) {
+		return t, store.ErrNotFound
+	}
+	t.Scope = strings.Join(intersect(strings.Fields(t.Scope), strings.Fields(t.Client.Scope)), " ")
 	return t, nil
 }
 

@@ -49,22 +49,28 @@ func (s *Service) Introspect(ctx context.Context, caller store.Client, secret st
 // Phantom returns the JWT behind an opaque token, whose claims Introspect
 // returned just now. It is signed once and kept.
 func (s *Service) Phantom(claims token.Claims) (string, error) {
-	if raw, ok := s.jwts.Get(claims.ID); ok {
+	if raw, ok := s.jwts.Get(phantomKey(claims)); ok {
 		return raw, nil
 	}
 	raw, err := s.Keys.Sign(token.Type, claims)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
-	s.jwts.Add(claims.ID, raw)
+	s.jwts.Add(phantomKey(claims), raw)
 	return raw, nil
+}
+
+// phantomKey is the token and all that may change while it lives: then another
+// JWT is signed.
+func phantomKey(c token.Claims) string {
+	return fmt.Sprintf("%s %s %s %d %s", c.ID, c.Region, c.ClientType, c.ClientAssuranceLevel, c.Scope)
 }
 
 // isPhantom reports whether a JWT is one that Phantom returned, and keeps. Its
 // signature is this server's own then, and checking it would be the dearest
 // part of an exchange.
-func (s *Service) isPhantom(id, raw string) bool {
-	kept, ok := s.jwts.Get(id)
+func (s *Service) isPhantom(claims token.Claims, raw string) bool {
+	kept, ok := s.jwts.Get(phantomKey(claims))
 	return ok && subtle.ConstantTimeCompare([]byte(kept), []byte(raw)) == 1
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
 )
 
@@ -56,7 +57,7 @@ func (s *Service) Send(ctx context.Context, requestID, email, ip string, about M
 	}
 	now := s.Now()
 	tooManyHere := false
-	allowed, err := s.Store.LogPasscode(ctx, email, ip, now, now.Add(-time.Hour), func(byEmail, byIP, all int) bool {
+	allowed, err := s.Store.LogPasscode(ctx, email, limits.Network(ip), now, now.Add(-time.Hour), func(byEmail, byIP, all int) bool {
 		tooManyHere = byIP >= s.Limits.PerIP || all >= s.Limits.Total
 		return !tooManyHere && byEmail < s.Limits.PerAddress
 	})

@@ -17,7 +17,9 @@ func (db *DB) SaveClient(ctx context.Context, c store.Client) error {
 		return fmt.Errorf("client %s: %w", c.ID, err)
 	}
 	err = db.exec(ctx, `INSERT INTO clients (id, registration, secret_hash, metadata, created_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata
+		ON CONFLICT (id) DO UPDATE SET
+		metadata = CASE WHEN excluded.created_at >= created_at THEN excluded.metadata ELSE metadata END,
+		created_at = MAX(created_at, excluded.created_at)
 		WHERE registration = 'cimd' AND excluded.registration = 'cimd'`,
 		c.ID, c.Registration, c.SecretHash[:], string(metadata), millis(c.CreatedAt))
 	if errors.Is(err, store.ErrNotFound) {

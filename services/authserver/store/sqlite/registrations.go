@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,13 +54,29 @@ func (db *DB) Registration(ctx context.Context, id string, token store.Hash) (st
 	return db.Client(ctx, id)
 }
 
-// UpdateClient replaces what a client says about itself.
+// UpdateClient replaces what a client says about itself. One that proves who
+// it is in another way than before loses what it was granted: those tokens
+// were kept safe by the old way.
 func (db *DB) UpdateClient(ctx context.Context, c store.Client) error {
 	metadata, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("client %s: %w", c.ID, err)
 	}
-	return db.exec(ctx, "UPDATE clients SET metadata = ?, secret_hash = ? WHERE id = ?", string(metadata), c.SecretHash[:], c.ID)
+	return db.inTx(ctx, func(tx tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE grants SET revoked = 1 WHERE client_id IN
+			(SELECT id FROM clients WHERE id = ? AND metadata ->> '$.AuthMethod' <> ?)`, c.ID, c.AuthMethod)
+		if err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, "UPDATE clients SET metadata = ?, secret_hash = ? WHERE id = ?", string(metadata), c.SecretHash[:], c.ID)
+		if err != nil {
+			return translate(err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, store.ErrNotFound)
+		}
+		return nil
+	})
 }
 
 // KeepClient notes that a user approved a client, and keeps it at least until

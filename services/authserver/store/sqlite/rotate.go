@@ -47,6 +47,15 @@ func (db *DB) Rotate(ctx context.Context, hash store.Hash, now time.Time, grace 
 		if err != nil {
 			return err
 		}
+		if used {
+			var bound string
+			if err := tx.QueryRowContext(ctx, "SELECT jkt FROM tokens WHERE hash = ?", end[:]).Scan(&bound); err != nil {
+				return err
+			}
+			if bound != "" && bound != refresh.JKT {
+				return store.ErrNotFound // the successor is bound to a key that was not proved
+			}
+		}
 		if err := insertTokens(ctx, tx, access, refresh); err != nil {
 			return err
 		}

@@ -169,8 +169,8 @@ func (own *write) failed() bool { return own.err != nil || own.panic != nil }
 // within runs one write in a transaction, which others may share, and notes
 // its outcome. It returns an error when the transaction is spoilt for all.
 func (own *write) within(t tx, shared bool) error {
-	own.err, own.panic = own.ctx.Err(), nil
-	if own.err != nil {
+	own.panic = nil
+	if own.err = own.ctx.Err(); own.failed() {
 		return nil // gave up while it waited
 	}
 	savepoint := shared && own.several // a single statement that fails undoes itself

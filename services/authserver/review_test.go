@@ -1,0 +1,209 @@
+package authserver
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"demo.example/services/internal/dpop/dpoptest"
+)
+
+// What lies between two features: each case was a hole that neither of the two
+// had by itself.
+
+func TestWithdrawnKeyStaysWithdrawn(t *testing.T) {
+	h, host := newClientHost(t)
+	id, oldKey, newKey := h.cfg.ClientDocument(), ecKey(), ecKey()
+	document := func(key testKey) map[string]any {
+		d := keyMetadata(map[string]any{}, key)
+		for name, value := range h.document() {
+			d[name] = value
+		}
+		d["token_endpoint_auth_method"] = "private_key_jwt"
+		return d
+	}
+	host.serve(document(oldKey), "")
+	other := h.newBrowser()
+	held := h.signInAs(other, h.authorizeQuery(id), jane) // a consent page is left open
+	host.serve(document(newKey), "")                      // meanwhile the owner changes the key
+	h.wait(5 * time.Minute)
+	browser := h.newBrowser()
+	form := redeemForm(id, h.decide(browser, h.signInAs(browser, h.authorizeQuery(id), john), "allow").Get("code"))
+	form.Del("client_id")
+	first := h.post(h.newBrowser(), "/token", asserted(form, newKey.sign(h.assertion(id), nil)))
+	h.decide(other, held, "allow")
+	refresh := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first.JSON["refresh_token"].(string)}}
+	wantError(h, "withdrawn key", h.post(h.newBrowser(), "/token", asserted(refresh, oldKey.sign(h.assertion(id), nil))), 401, "invalid_client")
+	if a := h.post(h.newBrowser(), "/token", asserted(refresh, newKey.sign(h.assertion(id), nil))); a.Status != http.StatusOK {
+		t.Errorf("the owner's key: %d %s", a.Status, a.Body)
+	}
+}
+
+func TestStepUpAtApproval(t *testing.T) {
+	h := newHarness(t)
+	query := h.authorizeQuery(h.agent())
+	query.Set("scope", "stocks/read stocks/trade")
+	browser := h.newBrowser()
+	form := fields(h.signInAs(browser, query, john))
+	h.wait(14 * time.Minute)
+	form.Set("decision", "allow")
+	a := h.follow(browser, h.post(browser, "/consent", form))
+	if strings.Contains(a.Header.Get("Location"), "code=") || !strings.Contains(a.Body, "Send me a passcode") {
+		t.Errorf("approved long after the sign-in: %d %q", a.Status, a.Header.Get("Location"))
+	}
+}
+
+func TestPasscodesPerNetwork(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.PasscodesPerIP, c.PasscodesTotal = 3, 50 })
+	agent := h.agent()
+	for i := range 4 {
+		browser := h.newBrowser()
+		form := fields(h.follow(browser, h.get(browser, "/authorize?"+h.authorizeQuery(agent).Encode())))
+		form.Set("email", "x@demo.example")
+		a := h.post(browser, "/signin", form, "X-Forwarded-For", fmt.Sprintf("2001:db8:1:1::%x", i+1))
+		if limited := a.Status == http.StatusTooManyRequests; limited != (i == 3) {
+			t.Errorf("request %d of one IPv6 network: %d", i, a.Status)
+		}
+	}
+}
+
+func TestAuthorizationRequestsAreBounded(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.AuthorizationsPerIP = 5 })
+	var long []string
+	for i := range 10 {
+		long = append(long, fmt.Sprintf("https://app.example/%d/%s", i, strings.Repeat("x", 1900)))
+	}
+	query := h.authorizeQuery(h.register(plus(agentMetadata(), "redirect_uris", append(long[:9:9], callback), "post_logout_redirect_uris", long)))
+	for i := range 6 {
+		if a := h.get(h.newBrowser(), "/authorize?"+query.Encode()); (a.Status == http.StatusTooManyRequests) != (i == 5) {
+			t.Errorf("request %d: %d", i, a.Status)
+		}
+	}
+	if size := h.count("SELECT MAX(LENGTH(data)) FROM requests"); size > 4<<10 {
+		t.Errorf("a request takes %d bytes", size)
+	}
+}
+
+func TestScopeTakenAway(t *testing.T) {
+	h := newHarness(t)
+	query := h.webQuery()
+	query.Set("scope", "stocks/read stocks/trade")
+	browser := h.newBrowser()
+	back, err := url.Parse(h.allow(browser, h.signInAs(browser, query, john)).Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := h.post(h.newBrowser(), "/token", url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")}, "code_verifier": {verifier}}, basic("stocks-web")...).JSON
+	refresh := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens["refresh_token"].(string)}}
+	change := func(scope string, resources ...string) {
+		h.reopen(clientsFile(t, func(presets []map[string]any) []map[string]any {
+			for _, p := range presets {
+				if p["client_id"] == "stocks-web" {
+					p["scope"], p["resources"] = scope, resources
+				}
+			}
+			return presets
+		}))
+	}
+	change("stocks/read", "api")
+	narrowed := h.post(h.newBrowser(), "/token", refresh, basic("stocks-web")...)
+	if narrowed.Status != http.StatusOK || narrowed.JSON["scope"] != "stocks/read" {
+		t.Fatalf("after the scope was taken away: %d %s", narrowed.Status, narrowed.Body)
+	}
+	change("stocks/read", "mcp")
+	refresh.Set("refresh_token", narrowed.JSON["refresh_token"].(string))
+	wantError(h, "after the resource was taken away", h.post(h.newBrowser(), "/token", refresh, basic("stocks-web")...), 400, "invalid_grant")
+	if got := h.introspected(tokens["access_token"].(string)); got["active"] != false {
+		t.Errorf("the access token: %v", got)
+	}
+}
+
+func TestNewSessionEndsTheOld(t *testing.T) { // O12
+	h := newHarness(t)
+	browser := h.newBrowser()
+	query := h.authorizeQuery(h.agent())
+	h.signInAs(browser, query, john)
+	issuer, err := url.Parse(h.cfg.Issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old string
+	for _, c := range browser.Jar.Cookies(issuer) {
+		if c.Name == sessionCookie {
+			old = c.Value
+		}
+	}
+	query.Set("prompt", "login")
+	h.signInAs(browser, query, john)
+	if a := h.get(h.newBrowser(), "/signout", "Cookie", sessionCookie+"="+old); old == "" || strings.Contains(a.Body, john) {
+		t.Error("the session that was replaced still is one")
+	}
+}
+
+func TestGraceKeepsTheKey(t *testing.T) {
+	h := newHarness(t)
+	agent := h.agent()
+	first := h.tokens(agent, john).JSON["refresh_token"].(string)
+	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {agent}, "refresh_token": {first}}
+	if a := h.post(h.keyHolder(dpoptest.NewKey(t)), "/token", refresh); a.JSON["token_type"] != "DPoP" {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	wantError(h, "the old token without the key", h.post(h.newBrowser(), "/token", refresh), 400, "invalid_grant")
+}
+
+func TestChangedAuthenticationEndsGrants(t *testing.T) {
+	h := newHarness(t)
+	registered := h.registerRaw(plus(agentMetadata(), "token_endpoint_auth_method", "client_secret_post")).JSON
+	id, secret := registered["client_id"].(string), registered["client_secret"].(string)
+	form := redeemForm(id, h.code(h.authorizeQuery(id), john))
+	form.Set("client_secret", secret)
+	first := h.post(h.newBrowser(), "/token", form).JSON["refresh_token"].(string)
+	if a := h.manage(http.MethodPut, id, registered["registration_access_token"].(string), plus(agentMetadata(), "client_id", id)); a.Status != http.StatusOK {
+		t.Fatalf("update: %d %s", a.Status, a.Body)
+	}
+	wantError(h, "a refresh token that the secret protected", h.post(h.newBrowser(), "/token",
+		url.Values{"grant_type": {"refresh_token"}, "client_id": {id}, "refresh_token": {first}}), 400, "invalid_grant")
+}
+
+func TestRedirectRemovedInTheMiddle(t *testing.T) {
+	h := newHarness(t)
+	registered := h.registerRaw(agentMetadata()).JSON
+	id := registered["client_id"].(string)
+	browser := h.newBrowser()
+	form := fields(h.signInAs(browser, h.authorizeQuery(id), john))
+	form.Set("decision", "allow")
+	h.manage(http.MethodPut, id, registered["registration_access_token"].(string), plus(agentMetadata(), "client_id", id, "redirect_uris", []string{"https://app.example/cb"}))
+	if a := h.post(browser, "/consent", form); a.Status != http.StatusBadRequest || a.Header.Get("Location") != "" {
+		t.Errorf("a code for an address that is not registered any more: %d %q", a.Status, a.Header.Get("Location"))
+	}
+}
+
+func TestRegionOfTheJWTIsTheUsers(t *testing.T) {
+	h := newHarness(t)
+	access := h.tokens(h.agent(), john).JSON["access_token"].(string)
+	h.phantom(access)
+	h.count("UPDATE users SET region = 'Europe' WHERE email = ? RETURNING 1", john)
+	if _, claims := claimsOf(t, h.phantom(access)); claims["region"] != "Europe" {
+		t.Errorf("the JWT says %v", claims["region"])
+	}
+}
+
+func TestConsentIsOfTheUserWhoSawIt(t *testing.T) {
+	h := newHarness(t)
+	browser := h.newBrowser()
+	query := h.authorizeQuery(h.agent())
+	first := fields(h.signInAs(browser, query, john))
+	form := url.Values{"request": first["request"], "csrf": first["csrf"], "email": {jane}}
+	page := h.follow(browser, h.post(browser, "/signin", form))
+	form = fields(page)
+	form.Set("passcode", h.mail.passcode(jane))
+	h.follow(browser, h.post(browser, "/passcode", form))
+	first.Set("decision", "allow")
+	a := h.post(browser, "/consent", first)
+	if strings.Contains(a.Header.Get("Location"), "code=") {
+		t.Error("what john was shown was approved as jane")
+	}
+}
