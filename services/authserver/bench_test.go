@@ -148,7 +148,7 @@ func (h *harness) listenBench() string {
 	}, noStore, form)
 	log := slog.New(slog.NewJSONHandler(devNull{}, nil)) // written out, and nowhere
 	srv := httpserver.New(httpserver.Wrap(handler, log, true), log)
-	go srv.Serve(l) //nolint:errcheck // it ends with Close
+	go func() { _ = srv.Serve(l) }() // it ends with Close
 	h.Cleanup(func() { srv.Close() })
 	return l.Addr().String()
 }

@@ -76,13 +76,13 @@ func newProcess(t *testing.T) *process {
 // start starts the program and waits until it answers.
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(p.bin) //nolint:noctx // it ends by kill
+	p.cmd = exec.Command(p.bin) // it ends by kill
 	p.cmd.Env, p.cmd.Stderr = p.environ, p.log
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		resp, err := http.Get("http://" + p.addr + "/healthz") //nolint:noctx // loopback
+		resp, err := http.Get("http://" + p.addr + "/healthz")
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
