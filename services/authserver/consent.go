@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"crypto/hmac"
 	"errors"
 	"net/http"
 	"strings"
@@ -49,7 +50,7 @@ func (s *server) consent(c echo.Context) error {
 	if !ok {
 		return s.next(c, "/signin", v.Request.ID)
 	}
-	if c.FormValue("as") != s.formToken(v.Request.ID, v.Request.UserID) {
+	if !hmac.Equal([]byte(c.FormValue("as")), []byte(s.formToken(v.Request.ID, v.Request.UserID))) {
 		return s.next(c, "/consent", v.Request.ID) // the page was shown to another user, in another tab
 	}
 	switch c.FormValue("decision") {

@@ -19,9 +19,6 @@ import (
 //
 // KILLS sets how often (10), KILL_SEED repeats the choices of a run.
 func TestKill(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds and restarts the program")
-	}
 	kills, seed := 10, uint64(time.Now().UnixNano())
 	for name, set := range map[string]func(n uint64){"KILLS": func(n uint64) { kills = int(n) }, "KILL_SEED": func(n uint64) { seed = n }} {
 		if v := os.Getenv(name); v != "" {

@@ -173,9 +173,6 @@ func TestLookupIsBounded(t *testing.T) {
 // TestRevokedTokenStopsInTime polls through the running gateway with real
 // time, at the default setting.
 func TestRevokedTokenStopsInTime(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes two seconds")
-	}
 	d := start(t)
 	const trials = 100
 	var worst atomic.Int64
