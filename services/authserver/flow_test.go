@@ -47,7 +47,7 @@ func TestFlow(t *testing.T) {
 		"region": "USA", "client_type": "mcp", "client_assurance_level": 1.0, "acr": "urn:demo:acr:email-otp",
 	}
 	volatile := cmpopts.IgnoreMapEntries(func(k string, _ any) bool {
-		return k == "sub" || k == "jti" || k == "exp" || k == "iat" || k == "auth_time"
+		return k == "sub" || k == "jti" || k == "exp" || k == "iat" || k == "auth_time" || k == "grant_id"
 	})
 	if diff := cmp.Diff(want, claims, volatile); diff != "" {
 		t.Errorf("claims for the MCP server (-want +got):\n%s", diff)
@@ -62,7 +62,7 @@ func TestFlow(t *testing.T) {
 	if diff := cmp.Diff(want, forAPI, volatile); diff != "" {
 		t.Errorf("claims for the API (-want +got):\n%s", diff)
 	}
-	if forAPI["sub"] != claims["sub"] || forAPI["jti"] == claims["jti"] || forAPI["exp"].(float64) > claims["exp"].(float64) {
+	if forAPI["sub"] != claims["sub"] || forAPI["grant_id"] != claims["grant_id"] || claims["grant_id"] == nil || forAPI["jti"] == claims["jti"] || forAPI["exp"].(float64) > claims["exp"].(float64) {
 		t.Errorf("the exchanged token is for somebody else, not new, or lives longer: %v", forAPI)
 	}
 }

@@ -94,6 +94,7 @@ func (s *Service) claims(t store.LiveToken) token.Claims {
 		Region:               t.User.Region,
 		ClientType:           t.Client.Type,
 		ClientAssuranceLevel: t.Client.Assurance,
+		GrantID:              t.GrantID,
 	}
 	if t.Grant.UserID == "" {
 		claims.Subject, claims.Region = ownSubject(t.Client), t.Client.Region
