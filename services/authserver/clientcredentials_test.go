@@ -70,7 +70,7 @@ func TestClientCredentials(t *testing.T) {
 		"iss": h.cfg.Issuer(), "aud": h.cfg.APIResource(), "sub": "client:stocks-report", "client_id": "stocks-report",
 		"scope": "stocks/read", "region": "USA", "client_type": "web", "client_assurance_level": 2.0,
 	}
-	volatile := cmpopts.IgnoreMapEntries(func(k string, _ any) bool { return k == "jti" || k == "exp" || k == "iat" })
+	volatile := cmpopts.IgnoreMapEntries(func(k string, _ any) bool { return k == "jti" || k == "exp" || k == "iat" || k == "grant_id" })
 	if diff := cmp.Diff(want, claims, volatile); diff != "" || header["typ"] != "at+jwt" {
 		t.Errorf("header %v, claims (-want +got):\n%s", header, diff)
 	}
@@ -168,7 +168,7 @@ func TestMachine(t *testing.T) {
 			"iss": h.cfg.Issuer(), "aud": h.cfg.APIResource(), "sub": "client:night-agent", "client_id": "night-agent", "scope": "stocks/read",
 			"region": "Asia", "client_type": "mcp", "client_assurance_level": 3.0, "act": map[string]any{"sub": "stocksmcp"},
 		}
-		if diff := cmp.Diff(want, claims, cmpopts.IgnoreMapEntries(func(k string, _ any) bool { return k == "jti" || k == "exp" || k == "iat" })); diff != "" {
+		if diff := cmp.Diff(want, claims, cmpopts.IgnoreMapEntries(func(k string, _ any) bool { return k == "jti" || k == "exp" || k == "iat" || k == "grant_id" })); diff != "" {
 			t.Errorf("%s: claims (-want +got):\n%s", name, diff)
 		}
 	}
