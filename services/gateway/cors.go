@@ -10,7 +10,7 @@ import (
 // What MCP clients that run in a browser send and read.
 const (
 	corsMethods = "GET, POST, DELETE"
-	corsHeaders = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP"
+	corsHeaders = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP, Idempotency-Key"
 	corsExposed = "WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce"
 	corsMaxAge  = "600" // seconds
 )

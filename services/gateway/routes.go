@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"demo.example/services/internal/dpop"
@@ -20,6 +21,7 @@ type route struct {
 	Serves   func(path string) bool // any other path is 404
 	MaxBody  int64                  // bytes of a request
 	Resource *resource              // what a token must be for; nil: no token needed
+	Public   func(path string) bool // what needs none all the same
 
 	Credentials bool // Authorization and Cookie are the service's own to judge
 	Private     bool // only its own pages may call it, and only WebSockets may upgrade
@@ -51,7 +53,8 @@ func routes(cfg settings) []route {
 		},
 		{
 			Host: "api", Service: "The stocks API", Upstream: cfg.StocksapiURL,
-			Serves: below("/stocks"), MaxBody: 1 << 20,
+			Serves: anyOf(below("/stocks"), below("/orders"), only("/openapi.json")), MaxBody: 1 << 20,
+			Public: only("/openapi.json"), // how to call it is no secret
 			Resource: &resource{
 				ID: cfg.APIResource(), Name: "Stocks API", Scope: oauth.ScopeStocksRead,
 				Metadata: []string{metadataPath, metadataPath + "/stocks"},
@@ -69,6 +72,12 @@ func only(path string) func(string) bool   { return func(p string) bool { return
 func except(path string) func(string) bool { return func(p string) bool { return p != path } }
 func below(path string) func(string) bool {
 	return func(p string) bool { return p == path || strings.HasPrefix(p, path+"/") }
+}
+
+func anyOf(all ...func(string) bool) func(string) bool {
+	return func(p string) bool {
+		return slices.ContainsFunc(all, func(serves func(string) bool) bool { return serves(p) })
+	}
 }
 
 // newRouter finds the handler of a request by its host.
@@ -105,7 +114,7 @@ func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport
 func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	var h http.Handler = newProxy(rt, transport, log)
 	if rt.Resource != nil {
-		h = &phantomTokens{
+		h = rt.orPublic(h, &phantomTokens{
 			Resource:    *rt.Resource,
 			MetadataURL: cfg.Origin(rt.Host) + rt.Resource.Metadata[0],
 			Tokens:      tokens,
@@ -113,7 +122,7 @@ func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, 
 			Proofs:      proofs,
 			Log:         log,
 			Next:        h,
-		}
+		})
 		h = crossOrigin(append([]string{cfg.Origin(rt.Host)}, cfg.AllowedOrigins...), h)
 	}
 	if rt.Private {
@@ -125,6 +134,17 @@ func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, 
 		h = publishMetadata(cfg.Issuer(), *rt.Resource, h)
 	}
 	return h
+}
+
+// orPublic lets requests for what is public pass without a token.
+func (rt route) orPublic(public, protected http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rt.Public != nil && rt.Public(r.URL.Path) {
+			public.ServeHTTP(w, r)
+			return
+		}
+		protected.ServeHTTP(w, r)
+	})
 }
 
 // limitPaths answers 404 to what the service does not offer to the public.

@@ -25,6 +25,11 @@ func TestRoutes(t *testing.T) {
 		"mcp, metadata of the path":    {"mcp", "/.well-known/oauth-protected-resource/", 200, nil},
 		"api":                          {"api", "/stocks", 200, d.api},
 		"api, one stock":               {"api", "/stocks/ACME?x=1&y=2", 200, d.api},
+		"api, orders":                  {"api", "/orders?limit=3", 200, d.api},
+		"api, one order":               {"api", "/orders/1", 200, d.api},
+		"api, description":             {"api", "/openapi.json", 200, d.api},
+		"api, below the description":   {"api", "/openapi.json/x", 404, nil},
+		"api, health is inside":        {"api", "/healthz", 404, nil},
 		"api, looks alike":             {"api", "/stocksx", 404, nil},
 		"G10 api, other case":          {"api", "/Stocks", 404, nil},
 		"api, root":                    {"api", "/", 404, nil},
@@ -54,6 +59,28 @@ func TestRoutes(t *testing.T) {
 				t.Errorf("%d requests reached another service", n)
 			}
 		})
+	}
+}
+
+// TestPublicPath: the description of the API needs no token, and neither gets
+// one to see nor opens anything beside it.
+func TestPublicPath(t *testing.T) {
+	d := start(t)
+	d.issue("for-api", map[string]any{"aud": testSite.APIResource()})
+	for name, headers := range map[string][]string{
+		"no token": nil, "bad token": {"Authorization", "Bearer unknown"}, "good token": {"Authorization", "Bearer for-api"},
+	} {
+		d.forwarded()
+		resp, _ := d.do(t, "GET", testSite.Origin("api")+"/openapi.json", "", headers...)
+		seen := withoutIntrospection(d.api.taken())
+		if resp.StatusCode != 200 || len(seen) != 1 || seen[0].Header.Get("Authorization") != "" {
+			t.Errorf("%s: %d, the service saw %v", name, resp.StatusCode, seen)
+		}
+	}
+	for _, path := range []string{"/stocks", "/orders", "/orders/openapi.json", "/stocks/openapi.json"} {
+		if resp, _ := d.do(t, "GET", testSite.Origin("api")+path, ""); resp.StatusCode != 401 {
+			t.Errorf("%s without a token: %d", path, resp.StatusCode)
+		}
 	}
 }
 

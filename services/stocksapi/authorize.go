@@ -3,8 +3,7 @@ package stocksapi
 import (
 	"log/slog"
 	"net/http"
-
-	"github.com/labstack/echo/v4"
+	"time"
 
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
@@ -16,49 +15,65 @@ import (
 // said.
 type gate struct {
 	ResourceMetadata string
+	Now              func() time.Time
 	Log              *slog.Logger
 }
 
-// read returns the region whose stocks the caller may read, or the error to
-// answer with. Parameters are refused rather than ignored: whoever sends
-// ?region= believes that it chooses something.
-func (g gate) read(c echo.Context) (Region, error) {
-	claims := token.ClaimsFrom(c.Request().Context())
-	decision := mayRead(claims)
-	g.log(c.Request(), claims, decision)
+// allow returns what the caller may see, or the error to answer with. order is
+// the one to place, if that is what is asked.
+func (g gate) allow(r *http.Request, op Operation, order *order) (Decision, error) {
+	claims := token.ClaimsFrom(r.Context())
+	decision := decide(op, request{Claims: claims, Now: g.Now(), Order: order})
+	g.log(r, claims, op, decision)
 	switch {
+	case decision.Allowed:
+		return decision, nil
 	case decision.Scope != "":
-		return "", &insufficientScope{oauth.Challenge{
-			Error: "insufficient_scope", Scope: decision.Scope, ResourceMetadata: g.ResourceMetadata,
-		}}
-	case !decision.Allowed:
-		return "", &problem.Details{
-			Status: http.StatusForbidden,
-			Title:  "Not allowed",
-			Detail: "This client may not do this for this user. Ask an administrator for access.",
+		return decision, &stepUp{
+			oauth.Challenge{Error: "insufficient_scope", Scope: decision.Scope, ResourceMetadata: g.ResourceMetadata},
+			problem.Details{
+				Status: http.StatusForbidden,
+				Title:  "Insufficient scope",
+				Detail: "Ask the user for the scope " + decision.Scope + " and repeat the request with the new token.",
+			},
 		}
-	case c.Request().URL.RawQuery != "":
-		return "", &problem.Details{
-			Status: http.StatusBadRequest,
-			Title:  "Unknown parameter",
-			Detail: "This endpoint takes no query parameters. The region is that of the signed-in user.",
+	case decision.MaxAge != 0:
+		return decision, &stepUp{
+			oauth.Challenge{Error: "insufficient_user_authentication", MaxAge: decision.MaxAge, ResourceMetadata: g.ResourceMetadata},
+			problem.Details{
+				Status: http.StatusUnauthorized,
+				Title:  "Fresh sign-in required",
+				Detail: "Send the user to sign in again, with the max_age of the challenge, and repeat the request with the new token.",
+			},
 		}
 	}
-	return decision.Region, nil
+	return decision, &problem.Details{
+		Status: http.StatusForbidden,
+		Title:  "Not allowed",
+		Detail: "This client may not do this for this user. Ask an administrator for access.",
+	}
 }
 
-func (g gate) log(r *http.Request, claims *token.Claims, d Decision) {
+func (g gate) log(r *http.Request, claims *token.Claims, op Operation, d Decision) {
 	var actors []string
 	for a := claims.Actor; a != nil; a = a.Actor {
 		actors = append(actors, a.Subject)
 	}
-	g.Log.Info("authorization", "request_id", httpserver.RequestID(r.Context()), "allowed", d.Allowed, "reason", d.Reason,
-		"sub", claims.Subject, "client_id", claims.ClientID, "actors", actors, "region", claims.Region,
+	decision := "deny"
+	if d.Allowed {
+		decision = "allow"
+	}
+	g.Log.Info("authorization", "request_id", httpserver.RequestID(r.Context()), "operation", string(op),
+		"decision", decision, "reason", d.Reason,
+		"sub", claims.Subject, "client_id", claims.ClientID, "grant_id", claims.GrantID, "actors", actors, "region", claims.Region,
 		"client_type", claims.ClientType, "client_assurance_level", claims.ClientAssuranceLevel)
 }
 
-// insufficientScope is the challenge that makes a client ask the user for
-// more (RFC 6750 §3.1).
-type insufficientScope struct{ challenge oauth.Challenge }
+// stepUp is a refusal that a client can do something about: the challenge says
+// what (RFC 6750 §3.1, RFC 9470 §3).
+type stepUp struct {
+	challenge oauth.Challenge
+	details   problem.Details
+}
 
-func (e *insufficientScope) Error() string { return e.challenge.String() }
+func (e *stepUp) Error() string { return e.challenge.String() }

@@ -4,7 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"time"
+	"strings"
 )
 
 // Region is a market. It decides which stocks exist for a user.
@@ -17,29 +17,31 @@ const (
 	Asia   Region = "Asia"
 )
 
-// Stock is one company's share and what it last cost. The companies are
-// invented.
-type Stock struct {
-	Symbol        string    `json:"symbol"`
-	Name          string    `json:"name"`
-	Region        Region    `json:"region"`
-	Currency      string    `json:"currency"`       // ISO 4217
-	Price         string    `json:"price"`          // decimal: money is no float
-	ChangePercent string    `json:"change_percent"` // signed decimal, since the day before
-	AsOf          time.Time `json:"as_of"`
+// company is one whose shares are traded. All of them are invented.
+type company struct {
+	Symbol         string
+	Name           string
+	Region         Region
+	Currency       string // ISO 4217
+	Digits         int    // decimal places of its prices
+	ReferencePrice int64  // in units of the last place; prices move around it
 }
 
-// catalog is every stock by region, in order of symbol.
-type catalog map[Region][]Stock
+// catalog is every company by region, in order of symbol.
+type catalog map[Region][]company
 
 //go:embed stocks.json
 var stocksJSON []byte
 
 func loadCatalog() (catalog, error) {
 	var markets []struct {
-		Region Region    `json:"region"`
-		AsOf   time.Time `json:"as_of"`
-		Stocks []Stock   `json:"stocks"`
+		Region Region `json:"region"`
+		Stocks []struct {
+			Symbol         string `json:"symbol"`
+			Name           string `json:"name"`
+			Currency       string `json:"currency"`
+			ReferencePrice string `json:"reference_price"`
+		} `json:"stocks"`
 	}
 	if err := json.Unmarshal(stocksJSON, &markets); err != nil {
 		return nil, fmt.Errorf("stocks.json: %w", err)
@@ -47,20 +49,24 @@ func loadCatalog() (catalog, error) {
 	all := catalog{}
 	for _, m := range markets {
 		for _, s := range m.Stocks {
-			s.Region, s.AsOf = m.Region, m.AsOf
-			all[m.Region] = append(all[m.Region], s)
+			_, fraction, _ := strings.Cut(s.ReferencePrice, ".")
+			price, err := parseDecimal(s.ReferencePrice, len(fraction))
+			if err != nil {
+				return nil, fmt.Errorf("stocks.json: %s: %w", s.Symbol, err)
+			}
+			all[m.Region] = append(all[m.Region], company{s.Symbol, s.Name, m.Region, s.Currency, len(fraction), price})
 		}
 	}
 	return all, nil
 }
 
-// find returns a stock of one region. Those of others do not exist for the
+// find returns a company of one region. Those of others do not exist for the
 // caller, so that nobody can learn of them by asking.
-func (c catalog) find(region Region, symbol string) (Stock, bool) {
+func (c catalog) find(region Region, symbol string) (company, bool) {
 	for _, s := range c[region] {
 		if s.Symbol == symbol {
 			return s, true
 		}
 	}
-	return Stock{}, false
+	return company{}, false
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -20,22 +21,24 @@ func writeError(log *slog.Logger) echo.HTTPErrorHandler {
 			return // too late to say anything else
 		}
 		var details *problem.Details
-		var scope *insufficientScope
+		var step *stepUp
+		var outage *storeOutage
 		var routing *echo.HTTPError
 		switch {
 		case errors.As(err, &details):
-		case errors.As(err, &scope):
-			w.Header().Set("WWW-Authenticate", scope.challenge.String())
-			details = &problem.Details{
-				Status: http.StatusForbidden,
-				Title:  "Insufficient scope",
-				Detail: "Ask the user for the scope " + scope.challenge.Scope + " and repeat the request with the new token.",
-			}
+		case errors.As(err, &step):
+			w.Header().Set("WWW-Authenticate", step.challenge.String())
+			details = &step.details
+		case errors.As(err, &outage):
+			log.Error("orders cannot be kept or read", "request_id", httpserver.RequestID(r.Context()), "error", err)
+			details = problem.Unavailable("The list of orders")
 		case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
 			details = notFound("There is nothing at this path. GET /stocks lists what there is.")
 		case errors.As(err, &routing) && routing.Code == http.StatusMethodNotAllowed:
-			w.Header().Set("Allow", http.MethodGet) // the one method of every route
-			details = &problem.Details{Status: routing.Code, Title: "Method not allowed", Detail: "Use GET."}
+			routed, _ := c.Get(echo.ContextKeyHeaderAllow).(string)
+			allow := strings.TrimPrefix(routed, http.MethodOptions+", ") // which echo adds, and the gateway answers
+			w.Header().Set("Allow", allow)
+			details = &problem.Details{Status: routing.Code, Title: "Method not allowed", Detail: "Use " + allow + "."}
 		default:
 			log.Error("request failed", "request_id", httpserver.RequestID(r.Context()), "error", err)
 			details = &problem.Details{
@@ -50,4 +53,20 @@ func writeError(log *slog.Logger) echo.HTTPErrorHandler {
 
 func notFound(detail string) *problem.Details {
 	return &problem.Details{Status: http.StatusNotFound, Title: "Not found", Detail: detail}
+}
+
+// storeOutage is an error of the store: an outage (503), which must not look
+// like anything else.
+type storeOutage struct{ cause error }
+
+func (e *storeOutage) Error() string { return e.cause.Error() }
+
+// unlessProblem turns what came out of the store into an outage, unless it is
+// an answer already.
+func unlessProblem(err error) error {
+	var details *problem.Details
+	if errors.As(err, &details) {
+		return err
+	}
+	return &storeOutage{err}
 }

@@ -2,7 +2,7 @@ package stocksapi
 
 import (
 	"log/slog"
-	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -14,17 +14,32 @@ import (
 // private keeps answers, which differ by user, out of every cache.
 const private = "private, no-store"
 
-// routes is the whole surface of the stocks API.
-func routes(s site.Site, verifier *token.Verifier, stocks catalog, log *slog.Logger) http.Handler {
-	metadata := s.APIResource() + "/.well-known/oauth-protected-resource"
-	guard := token.Guard{Verifier: verifier, Scope: oauth.ScopeStocksRead, ResourceMetadata: metadata, Log: log}
+// parts are what the endpoints are made of.
+type parts struct {
+	Site     site.Site
+	Verifier *token.Verifier
+	Catalog  catalog
+	Orders   orderStore
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// routes is the whole surface of the stocks API; openapi.json describes it.
+func routes(p parts) *echo.Echo {
+	metadata := p.Site.APIResource() + "/.well-known/oauth-protected-resource"
+	guard := token.Guard{Verifier: p.Verifier, Scope: oauth.ScopeStocksRead, ResourceMetadata: metadata, Log: p.Log}
 	authenticated := echo.WrapMiddleware(guard.Protect)
-	read := gate{ResourceMetadata: metadata, Log: log}
+	policy := gate{ResourceMetadata: metadata, Now: p.Now, Log: p.Log}
 
 	e := echo.New()
-	e.HTTPErrorHandler = writeError(log)
+	e.HTTPErrorHandler = writeError(p.Log)
 	e.GET("/healthz", healthz)
-	e.GET("/stocks", (&listStocks{read, stocks}).serve, authenticated)
-	e.GET("/stocks/:symbol", (&getStock{read, stocks}).serve, authenticated)
+	e.GET("/openapi.json", openapi)
+	e.GET("/stocks", (&listStocks{policy, p.Catalog}).serve, authenticated)
+	e.GET("/stocks/:symbol", (&getStock{policy, p.Catalog}).serve, authenticated)
+	e.GET("/stocks/:symbol/history", (&getHistory{policy, p.Catalog}).serve, authenticated)
+	e.POST("/orders", (&placeOrder{policy, p.Catalog, p.Orders, p.Log}).serve, authenticated)
+	e.GET("/orders", (&listOrders{policy, p.Orders}).serve, authenticated)
+	e.GET("/orders/:id", (&getOrder{policy, p.Orders}).serve, authenticated)
 	return e
 }

@@ -3,14 +3,9 @@ package stocksapi
 import (
 	"context"
 	"io"
-	"regexp"
+	"path/filepath"
 	"strings"
 	"testing"
-)
-
-var (
-	decimal = regexp.MustCompile(`^[0-9]+(\.[0-9]{2})?$`)
-	signed  = regexp.MustCompile(`^[+-][0-9]+\.[0-9]{2}$`)
 )
 
 func TestRunNamesTheVariable(t *testing.T) {
@@ -24,9 +19,11 @@ func TestRunNamesTheVariable(t *testing.T) {
 		"AUTHSERVER_URL=::":                        "AUTHSERVER_URL",
 		"AUTHSERVER_URL=http://user:pw@127.0.0.1/": "AUTHSERVER_URL",
 		"LOG_LEVEL=loud":                           "LOG_LEVEL",
+		"ORDERS_FILE=/nowhere/orders.db":           "ORDERS_FILE",
 	}
 	for setting, variable := range tests {
-		err := Run(t.Context(), []string{setting}, io.Discard)
+		orders := "ORDERS_FILE=" + filepath.Join(t.TempDir(), "orders.db") // settings that come later win
+		err := Run(t.Context(), []string{orders, setting}, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), variable+":") {
 			t.Errorf("%s: got %v, want an error that names %s", setting, err, variable)
 		}
@@ -36,7 +33,7 @@ func TestRunNamesTheVariable(t *testing.T) {
 func TestRunStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Run(ctx, []string{"LISTEN_ADDR=127.0.0.1:0"}, io.Discard); err != nil {
+	if err := Run(ctx, []string{"LISTEN_ADDR=127.0.0.1:0", "ORDERS_FILE=" + filepath.Join(t.TempDir(), "orders.db")}, io.Discard); err != nil {
 		t.Error(err)
 	}
 }

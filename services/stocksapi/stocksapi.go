@@ -1,5 +1,5 @@
 // Package stocksapi is the API that the chain protects: stock prices, of
-// which every user sees those of their own region.
+// which every user sees those of their own region, and orders.
 //
 // Start at routes.go, then policy.go: the token says who asks, the policy
 // decides, and nothing in the request can change that.
@@ -13,12 +13,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"time"
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/service"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
+	"demo.example/services/stocksapi/store/sqlite"
 )
 
 // settings is what the service is configured with.
@@ -26,6 +28,7 @@ type settings struct {
 	site.Site
 	ListenAddr    string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8083"`
 	AuthserverURL url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys
+	OrdersFile    string     `env:"ORDERS_FILE,notEmpty" envDefault:"orders.db"`       // SQLite file of the orders
 	LogLevel      slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 }
 
@@ -51,12 +54,19 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	orders, err := sqlite.Open(context.WithoutCancel(ctx), cfg.OrdersFile) // it takes a moment, whatever ends meanwhile
+	if err != nil {
+		return fmt.Errorf("ORDERS_FILE: %w", err)
+	}
+	defer orders.Close()
 	client := &http.Client{Transport: &http.Transport{}} // no proxy between services, whatever the environment says
 	jwks := cfg.AuthserverURL.JoinPath("jwks").String()
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.APIResource(), jwks, client)
 	// Only the gateway and the MCP server reach this service, so the request
 	// id that they send is theirs.
-	handler := httpserver.Wrap(routes(cfg.Site, verifier, stocks, log), log, true)
+	handler := httpserver.Wrap(routes(parts{
+		Site: cfg.Site, Verifier: verifier, Catalog: stocks, Orders: orders, Now: time.Now, Log: log,
+	}), log, true)
 	if err := httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
 		return fmt.Errorf("stocksapi: %w", err)
 	}

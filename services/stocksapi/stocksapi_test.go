@@ -6,37 +6,65 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/labstack/echo/v4"
 
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
 	"demo.example/services/internal/token/tokentest"
+	"demo.example/services/stocksapi/store/sqlite"
 )
 
 var testSite = site.Site{Domain: "demo.localhost", HTTPSPort: 8443}
 
-// testAPI is the real handler in front of a real issuer's keys.
+// testTime is when tests happen, a Wednesday.
+var testTime = time.Date(2026, 7, 29, 14, 30, 20, 0, time.UTC)
+
+// testAPI is the real handler in front of a real issuer's keys and a real
+// store. Every answer is held to openapi.json.
 type testAPI struct {
 	http.Handler
+	Routes *echo.Echo
 	Issuer *tokentest.Issuer
+	Orders *sqlite.DB
 	Log    *bytes.Buffer
+	Now    time.Time // the time of prices and policy; tokens are judged by the real one
+
+	t           *testing.T
+	description *description
 }
 
 func newTestAPI(t *testing.T) *testAPI {
+	t.Helper()
+	return newTestAPIWith(t, filepath.Join(t.TempDir(), "orders.db"))
+}
+
+// newTestAPIWith returns an API with the orders of a file.
+func newTestAPIWith(t *testing.T, file string) *testAPI {
 	t.Helper()
 	stocks, err := loadCatalog()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &testAPI{Issuer: tokentest.New(t, testSite.Issuer()), Log: new(bytes.Buffer)}
+	orders, err := sqlite.Open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = orders.Close() })
+	a := &testAPI{Issuer: tokentest.New(t, testSite.Issuer()), Orders: orders, Log: new(bytes.Buffer), Now: testTime, t: t, description: loadDescription(t)}
 	log := slog.New(slog.NewJSONHandler(a.Log, nil))
 	verifier := token.NewVerifier(testSite.Issuer(), testSite.APIResource(), a.Issuer.JWKSURL, http.DefaultClient)
-	a.Handler = httpserver.Wrap(routes(testSite, verifier, stocks, log), log, true)
+	a.Routes = routes(parts{
+		Site: testSite, Verifier: verifier, Catalog: stocks, Orders: orders, Now: func() time.Time { return a.Now }, Log: log,
+	})
+	a.Handler = httpserver.Wrap(a.Routes, log, true)
 	return a
 }
 
@@ -45,15 +73,40 @@ func (a *testAPI) token(changes map[string]any) string {
 	return a.Issuer.Sign(a.Issuer.With(testSite.APIResource(), changes))
 }
 
+// do sends a request with a body that asks for another region.
 func (a *testAPI) do(method, target, bearer string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, strings.NewReader(`{"region":"Europe"}`))
+	return a.send(method, target, bearer, `{"region":"Europe"}`, nil)
+}
+
+// send sends a JSON body. Some headers may be replaced.
+func (a *testAPI) send(method, target, bearer, body string, headers http.Header) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Header.Set(httpserver.RequestIDHeader, "request-1")
+	r.Header.Set("Content-Type", "application/json")
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
+	for name, values := range headers {
+		r.Header[name] = values
+	}
 	w := httptest.NewRecorder()
 	a.ServeHTTP(w, r)
+	a.description.checkAnswer(a.t, r, w)
 	return w
+}
+
+// decisions returns the lines of the log that say what the policy decided.
+func (a *testAPI) decisions() (all []map[string]any) {
+	for line := range strings.Lines(a.Log.String()) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			a.t.Fatal(err)
+		}
+		if entry["msg"] == "authorization" {
+			all = append(all, entry)
+		}
+	}
+	return all
 }
 
 func TestListStocks(t *testing.T) {
@@ -97,10 +150,10 @@ func TestGetStock(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	want := Stock{
-		Symbol: "ALDP", Name: "Alderpoint Systems", Region: USA, Currency: "USD", Price: "362.77", ChangePercent: "-1.67",
-		AsOf: time.Date(2026, 7, 28, 20, 0, 0, 0, time.UTC),
+		Symbol: "ALDP", Name: "Alderpoint Systems", Region: USA, Currency: "USD", Price: "341.43", ChangePercent: "-0.16",
+		AsOf: time.Date(2026, 7, 29, 14, 15, 0, 0, time.UTC), Delayed: true, // it is an AI agent's, of level 1
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Stock{})); diff != "" {
 		t.Error(diff)
 	}
 	// One of another region must look like one that there is not.
@@ -151,7 +204,7 @@ func TestPolicy(t *testing.T) {
 		"case variant of a name": {map[string]any{"region": nil, "Region": "USA"}, 401, `Bearer error="invalid_token", scope="stocks/read", ` + metadata},
 	}
 	for name, tt := range tests {
-		for _, target := range []string{"/stocks", "/stocks/ALDP"} {
+		for _, target := range []string{"/stocks", "/stocks/ALDP", "/stocks/ALDP/history"} {
 			w := a.do(http.MethodGet, target, a.token(tt.changes))
 			if w.Code != tt.status || w.Header().Get("WWW-Authenticate") != tt.challenge {
 				t.Errorf("%s, %s: %d %q", name, target, w.Code, w.Header().Get("WWW-Authenticate"))
@@ -165,21 +218,20 @@ func TestPolicy(t *testing.T) {
 
 func TestDecisionsAreLogged(t *testing.T) {
 	a := newTestAPI(t)
-	raw := a.token(map[string]any{"client_type": "robot", "act": map[string]any{"sub": "stocksmcp", "act": map[string]any{"sub": "agent"}}})
+	raw := a.token(map[string]any{"client_type": "robot", "grant_id": "grant-1", "act": map[string]any{"sub": "stocksmcp", "act": map[string]any{"sub": "agent"}}})
 	a.do(http.MethodGet, "/stocks", raw)
-	line, _, _ := strings.Cut(a.Log.String(), "\n")
-	var got map[string]any
-	if err := json.Unmarshal([]byte(line), &got); err != nil {
-		t.Fatal(err)
+	got := a.decisions()
+	if len(got) != 1 {
+		t.Fatalf("%d decisions: %s", len(got), a.Log)
 	}
-	delete(got, "time")
+	delete(got[0], "time")
 	want := map[string]any{
-		"level": "INFO", "msg": "authorization", "request_id": "request-1", "allowed": false,
+		"level": "INFO", "msg": "authorization", "request_id": "request-1", "operation": "read stocks", "decision": "deny",
 		"reason": "client_type is missing or unknown",
-		"sub":    "user-1", "client_id": "client-1", "actors": []any{"stocksmcp", "agent"},
+		"sub":    "user-1", "client_id": "client-1", "grant_id": "grant-1", "actors": []any{"stocksmcp", "agent"},
 		"region": "USA", "client_type": "robot", "client_assurance_level": 1.0,
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got[0]); diff != "" {
 		t.Error(diff)
 	}
 	if strings.Contains(a.Log.String(), raw) {
@@ -187,14 +239,15 @@ func TestDecisionsAreLogged(t *testing.T) {
 	}
 }
 
-// TestRequestCannotChooseTheRegion (attack X14): the body that do sends asks for Europe.
+// TestRequestCannotChooseTheRegion (attack X14): the body that do
+// sends asks for Europe.
 func TestRequestCannotChooseTheRegion(t *testing.T) {
 	a := newTestAPI(t)
 	raw := a.token(nil)
 	if w := a.do(http.MethodGet, "/stocks", raw); !strings.HasPrefix(w.Body.String(), `{"region":"USA"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	for _, target := range []string{"/stocks?region=Europe", "/stocks?REGION=Europe", "/stocks/ALMB?region=Europe", "/stocks?x", "/stocks?access_token=" + raw} {
+	for _, target := range []string{"/stocks?region=Europe", "/stocks?REGION=Europe", "/stocks/ALMB?region=Europe", "/stocks/ALDP/history?region=Europe", "/stocks?x", "/stocks?access_token=" + raw} {
 		if w := a.do(http.MethodGet, target, raw); w.Code != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
@@ -219,6 +272,9 @@ func TestOtherRequests(t *testing.T) {
 		"no token":             {http.MethodGet, "/stocks", "", 401, "WWW-Authenticate", `Bearer scope="stocks/read", resource_metadata="https://api.demo.localhost:8443/.well-known/oauth-protected-resource"`},
 		"token for MCP":        {http.MethodGet, "/stocks", a.Issuer.Sign(a.Issuer.Claims(testSite.MCPResource())), 401, "Content-Type", "application/problem+json"},
 		"POST":                 {http.MethodPost, "/stocks", raw, 405, "Allow", "GET"},
+		"PUT orders":           {http.MethodPut, "/orders", raw, 405, "Allow", "GET, POST"},
+		"DELETE an order":      {http.MethodDelete, "/orders/1", raw, 405, "Allow", "GET"},
+		"POST the description": {http.MethodPost, "/openapi.json", "", 405, "Allow", "GET"},
 		"DELETE one":           {http.MethodDelete, "/stocks/ALDP", raw, 405, "Allow", "GET"},
 		"TRACE":                {http.MethodTrace, "/stocks", raw, 405, "Allow", "GET"},
 		"unknown path":         {http.MethodGet, "/trades", raw, 404, "Content-Type", "application/problem+json"},
@@ -246,8 +302,7 @@ func TestCatalog(t *testing.T) {
 	}
 	for region, list := range stocks {
 		for i, s := range list {
-			if s.Symbol == "" || s.Name == "" || len(s.Currency) != 3 || s.AsOf.IsZero() || s.Region != region ||
-				!decimal.MatchString(s.Price) || !signed.MatchString(s.ChangePercent) {
+			if s.Symbol == "" || s.Name == "" || len(s.Currency) != 3 || s.Region != region || s.ReferencePrice < 100 || s.Digits > maxDigits {
 				t.Errorf("incomplete: %+v", s)
 			}
 			if i > 0 && list[i-1].Symbol >= s.Symbol {

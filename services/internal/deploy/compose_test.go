@@ -93,7 +93,8 @@ func TestComposeIsLockedDown(t *testing.T) {
 		}
 		for _, v := range s.Volumes {
 			ok := v.Type == "volume" && (v.Source == name+"-secrets" && v.Target == "/run/secrets" && v.ReadOnly ||
-				name == "authserver" && v.Source == "state" && v.Target == "/state")
+				name == "authserver" && v.Source == "state" && v.Target == "/state" ||
+				name == "stocksapi" && v.Source == "stocks-state" && v.Target == "/state")
 			if !ok {
 				t.Errorf("%s mounts %+v", name, v)
 			}

@@ -80,6 +80,7 @@ func (l *localRuntime) children(d *Deployment) []child {
 		"stocksapi": {
 			"LISTEN_ADDR":    d.Addresses["stocksapi"],
 			"AUTHSERVER_URL": url("authserver"),
+			"ORDERS_FILE":    filepath.Join(l.RunDir, "state", "orders.db"),
 		},
 		"mail": {
 			"LISTEN_ADDR":      d.Addresses["mail"],

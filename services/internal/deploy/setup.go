@@ -79,7 +79,12 @@ func (t *Tool) setupContainers() error {
 		}
 	}
 	// A new volume belongs to root.
-	return os.Chown(filepath.Join(installDir, "state"), serviceUser, serviceUser)
+	for _, name := range []string{"state", "stocks-state"} {
+		if err := os.Chown(filepath.Join(installDir, name), serviceUser, serviceUser); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // files maps the names in the share to the files that they are copied from.

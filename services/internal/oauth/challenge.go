@@ -4,7 +4,9 @@ package oauth
 import (
 	"cmp"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Scopes of the two resources and of OpenID Connect.
@@ -31,12 +33,13 @@ const MediaTypeJWT = "application/jwt"
 // Challenge is what a protected resource answers to a request that it does
 // not serve (RFC 6750 §3, RFC 9728 §5.1).
 type Challenge struct {
-	Error            string // invalid_token, insufficient_scope, invalid_request; empty when there was no token at all
-	Description      string // for developers; never why a token failed
-	Scope            string // all scopes that the operation needs
-	ResourceMetadata string // URL of the protected resource metadata
-	Scheme           string // empty means Bearer
-	Algs             string // of the proofs that the scheme DPoP takes (RFC 9449 §7.1), space separated
+	Error            string        // invalid_token, insufficient_scope, invalid_request, insufficient_user_authentication; empty when there was no token at all
+	Description      string        // for developers; never why a token failed
+	Scope            string        // all scopes that the operation needs
+	ResourceMetadata string        // URL of the protected resource metadata
+	Scheme           string        // empty means Bearer
+	MaxAge           time.Duration // how recent the sign-in has to be (RFC 9470 §3); 0 leaves it out
+	Algs             string        // of the proofs that the scheme DPoP takes (RFC 9449 §7.1), space separated
 }
 
 // Write answers with the challenge and the status that its error stands for:
@@ -61,9 +64,13 @@ func (c Challenge) Write(w http.ResponseWriter, others ...Challenge) {
 // String returns the WWW-Authenticate value.
 func (c Challenge) String() string {
 	var params []string
+	var maxAge string
+	if c.MaxAge > 0 {
+		maxAge = strconv.Itoa(int(c.MaxAge.Seconds()))
+	}
 	for _, p := range [][2]string{
 		{"error", c.Error}, {"error_description", c.Description},
-		{"algs", c.Algs}, {"scope", c.Scope}, {"resource_metadata", c.ResourceMetadata},
+		{"algs", c.Algs}, {"max_age", maxAge}, {"scope", c.Scope}, {"resource_metadata", c.ResourceMetadata},
 	} {
 		if p[1] != "" {
 			params = append(params, p[0]+`="`+p[1]+`"`)

@@ -18,6 +18,8 @@ type Details struct {
 	Title      string        // short, the same for every occurrence
 	Detail     string        // what to do next
 	RetryAfter time.Duration // for 429 and 503; 0 leaves the header out
+
+	Members map[string]string // further ones, which only this problem has (RFC 9457 §3.2)
 }
 
 // Error makes Details an error, for handlers that return one.
@@ -42,11 +44,15 @@ func Write(w http.ResponseWriter, r *http.Request, d *Details) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(d.Status)
-	_ = json.NewEncoder(w).Encode(struct { // a client that hung up cannot be told so
+	body, _ := json.Marshal(struct { // strings and a number always encode
 		Type      string `json:"type"`
 		Title     string `json:"title"`
 		Status    int    `json:"status"`
 		Detail    string `json:"detail,omitempty"`
 		RequestID string `json:"request_id,omitempty"`
 	}{"about:blank", d.Title, d.Status, d.Detail, httpserver.RequestID(r.Context())})
+	if more, _ := json.Marshal(d.Members); len(d.Members) > 0 {
+		body = append(append(body[:len(body)-1], ','), more[1:]...) // one object of two
+	}
+	_, _ = w.Write(append(body, '\n')) // a client that hung up cannot be told so
 }

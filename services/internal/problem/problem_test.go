@@ -43,3 +43,14 @@ func TestWrite(t *testing.T) {
 		}
 	}
 }
+
+func TestMembers(t *testing.T) {
+	w := httptest.NewRecorder()
+	problem.Write(w, httptest.NewRequest(http.MethodGet, "/", nil), &problem.Details{
+		Status: http.StatusConflict, Title: "Taken", Members: map[string]string{"by": `a "friend"`},
+	})
+	const want = `{"type":"about:blank","title":"Taken","status":409,"by":"a \"friend\""}` + "\n"
+	if got := w.Body.String(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

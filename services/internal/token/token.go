@@ -90,9 +90,9 @@ type Actor struct {
 	Actor   *Actor `json:"act,omitempty"`
 }
 
-// UnmarshalJSON reads claims. The three that authorization is decided on are
-// empty when they hold another JSON type than they should, so that the policy
-// refuses them (403): the token is genuine, and a new one would be no better.
+// UnmarshalJSON reads claims. Those that authorization is decided on are empty
+// when they hold another JSON type than they should, so that the policy refuses
+// what needs them (403): the token is genuine, and a new one would be no better.
 func (c *Claims) UnmarshalJSON(b []byte) error {
 	type plain Claims // without this method
 	fields := struct {
@@ -100,6 +100,8 @@ func (c *Claims) UnmarshalJSON(b []byte) error {
 		Region               json.RawMessage `json:"region"`
 		ClientType           json.RawMessage `json:"client_type"`
 		ClientAssuranceLevel json.RawMessage `json:"client_assurance_level"`
+		AuthTime             json.RawMessage `json:"auth_time"`
+		AuthorizationDetails json.RawMessage `json:"authorization_details"`
 	}{plain: (*plain)(c)}
 	if err := json.Unmarshal(b, &fields); err != nil {
 		return err
@@ -108,6 +110,10 @@ func (c *Claims) UnmarshalJSON(b []byte) error {
 	_ = json.Unmarshal(fields.Region, &c.Region)
 	_ = json.Unmarshal(fields.ClientType, &c.ClientType)
 	_ = json.Unmarshal(fields.ClientAssuranceLevel, &c.ClientAssuranceLevel)
+	_ = json.Unmarshal(fields.AuthTime, &c.AuthTime)
+	if details, err := parseDetails(fields.AuthorizationDetails); err == nil {
+		c.AuthorizationDetails = details
+	}
 	return nil
 }
 
@@ -139,10 +145,11 @@ type Verifier struct {
 // with a key at jwksURL. It fetches the keys when the first token arrives, so
 // a service starts before the authorization server does.
 func NewVerifier(issuer, audience, jwksURL string, client *http.Client) *Verifier {
-	return newVerifier(issuer, audience, jwksURL, client, time.Now)
+	return NewVerifierAt(issuer, audience, jwksURL, client, time.Now)
 }
 
-func newVerifier(issuer, audience, jwksURL string, client *http.Client, now func() time.Time) *Verifier {
+// NewVerifierAt is NewVerifier with a clock.
+func NewVerifierAt(issuer, audience, jwksURL string, client *http.Client, now func() time.Time) *Verifier {
 	return &Verifier{keys: newKeySet(jwksURL, client, now), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
 		jwt.WithIssuer(issuer),

@@ -31,14 +31,16 @@ type Issuer struct {
 	mu     sync.Mutex
 	key    *ecdsa.PrivateKey
 	kid    string
+	keys   map[string]*ecdsa.PrivateKey // by kid, published or not
 	public []map[string]string
-	body   string // served instead of the keys when not empty
+	body   string        // served instead of the keys when not empty
+	hang   chan struct{} // when set, answers wait for it to be closed
 }
 
 // New returns an issuer called name, whose key set is served until the test
 // ends.
 func New(t testing.TB, name string) *Issuer {
-	i := &Issuer{Name: name, t: t}
+	i := &Issuer{Name: name, t: t, keys: map[string]*ecdsa.PrivateKey{}}
 	i.Rotate("key-1")
 	srv := httptest.NewServer(i)
 	t.Cleanup(srv.Close)
@@ -54,6 +56,12 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	i.mu.Lock()
+	hang := i.hang
+	i.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
+	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.body != "" {
 		_, _ = w.Write([]byte(i.body))
@@ -65,6 +73,20 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 // Rotate signs with a new key from now on; the older ones stay published.
 func (i *Issuer) Rotate(kid string) {
 	i.t.Helper()
+	i.Publish(kid)
+	i.Use(kid)
+}
+
+// Use signs with a key that was published before.
+func (i *Issuer) Use(kid string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.key, i.kid = i.keys[kid], kid
+}
+
+// Publish adds a new key to the key set, and does not sign with it yet.
+func (i *Issuer) Publish(kid string) {
+	i.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		i.t.Fatal(err)
@@ -75,7 +97,7 @@ func (i *Issuer) Rotate(kid string) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.key, i.kid = key, kid
+	i.keys[kid] = key
 	i.public = append(i.public, map[string]string{
 		"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid,
 		"x": base64.RawURLEncoding.EncodeToString(point[1:33]),
@@ -101,6 +123,20 @@ func (i *Issuer) Serve(body string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.body = body
+}
+
+// Hang makes answers wait until the function that it returns is called.
+func (i *Issuer) Hang() (release func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	hang := make(chan struct{})
+	i.hang = hang
+	return sync.OnceFunc(func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.hang = nil
+		close(hang)
+	})
 }
 
 // PublicKey returns the key that signs now.

@@ -1,4 +1,0 @@
-package token
-
-// NewVerifierAt is NewVerifier with a clock.
-var NewVerifierAt = newVerifier
