@@ -56,7 +56,7 @@ func TestGoodToken(t *testing.T) {
 }
 
 // TestRefused: attacks J1, J2, J3, J4, J5 and J7, at the verifier alone.
-// tokentest.Attack tries them at each service.
+// tokentest.Attack tries them at each service, and measures what they cost.
 func TestRefused(t *testing.T) {
 	issuer := tokentest.New(t, issuerName)
 	verifier := newVerifier(issuer)
@@ -70,11 +70,7 @@ func TestRefused(t *testing.T) {
 	}
 	for name, raw := range issuer.Forged(audience, lure.URL) {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
 			claims, err := verifier.Verify(t.Context(), raw)
-			if took := time.Since(start); took > 100*time.Millisecond {
-				t.Errorf("took %v", took)
-			}
 			if !errors.Is(err, token.ErrInvalid) || errors.Is(err, token.ErrUnavailable) || claims != nil {
 				t.Fatalf("got %v, %v; want ErrInvalid", claims, err)
 			}

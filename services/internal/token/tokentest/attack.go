@@ -44,6 +44,7 @@ type target struct {
 	clock   *clock // of the verifier; it stands still
 	service Service
 	url     string
+	client  *http.Client
 	t       *testing.T
 }
 
@@ -56,7 +57,9 @@ func (s Service) start(t *testing.T) *target {
 	srv.Config = httpserver.New(httpserver.Wrap(s.Handler(verifier), log, true), log) // with the limits of every service
 	srv.Start()
 	t.Cleanup(srv.Close)
-	return &target{Issuer: issuer, clock: clock, service: s, url: srv.URL, t: t}
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &target{Issuer: issuer, clock: clock, service: s, url: srv.URL, client: &http.Client{Transport: transport}, t: t}
 }
 
 // good returns a token that is good at the clock's time.
@@ -75,7 +78,7 @@ func (a *target) do(bearer string) (status int, header http.Header) {
 	a.t.Helper()
 	r := a.service.Request(a.url).WithContext(a.t.Context())
 	r.Header.Set("Authorization", "Bearer "+bearer)
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := a.client.Do(r)
 	if err != nil {
 		a.t.Error(err)
 		return 0, nil
@@ -102,9 +105,9 @@ func (a *target) want(status int, bearer, when string) {
 	}
 }
 
-// forged sends every token of Forged. What a refusal may cost is bounded: the
-// fastest of five counts, as other tests run beside this one. A header that is
-// too large does not reach the service; its time is the client's.
+// forged sends every token of Forged. What a refusal may cost is bounded; it
+// gets many tries to show that, as other programs run beside this one. A header
+// that is too large does not reach the service: its time is the client's.
 func (s Service) forged(t *testing.T) {
 	const (
 		maxTime  = 10 * time.Millisecond
@@ -122,17 +125,18 @@ func (s Service) forged(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			took, bytes := time.Hour, uint64(1<<40)
-			for range 5 {
+			bounded := func() bool { return (took <= maxTime || len(raw) > maxHeader) && bytes <= maxBytes }
+			for try := 0; try < 50 && !bounded(); try++ {
 				var m runtime.MemStats
 				runtime.ReadMemStats(&m)
 				allocated, start := m.TotalAlloc, time.Now()
 				status, header := a.do(raw)
-				checkRefusal(t, raw, status, header.Get("WWW-Authenticate"))
 				took = min(took, time.Since(start))
 				runtime.ReadMemStats(&m)
 				bytes = min(bytes, m.TotalAlloc-allocated)
+				checkRefusal(t, raw, status, header.Get("WWW-Authenticate"))
 			}
-			if took > maxTime && len(raw) < maxHeader || bytes > maxBytes {
+			if !bounded() {
 				t.Errorf("took %v and %d bytes", took, bytes)
 			}
 		})
