@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"demo.example/services/internal/dpop"
@@ -38,7 +39,7 @@ func routes(cfg settings) []route {
 	return []route{
 		{
 			Host: "login", Service: "The authorization server", Upstream: cfg.AuthserverURL,
-			Serves: except("/healthz"), MaxBody: 64 << 10,
+			Serves: except("/healthz", "/revocations"), MaxBody: 64 << 10,
 			Credentials: true, // clients authenticate at /token, browsers have sessions
 		},
 		{
@@ -65,8 +66,10 @@ func routes(cfg settings) []route {
 	}
 }
 
-func only(path string) func(string) bool   { return func(p string) bool { return p == path } }
-func except(path string) func(string) bool { return func(p string) bool { return p != path } }
+func only(path string) func(string) bool { return func(p string) bool { return p == path } }
+func except(paths ...string) func(string) bool {
+	return func(p string) bool { return !slices.Contains(paths, p) }
+}
 func below(path string) func(string) bool {
 	return func(p string) bool { return p == path || strings.HasPrefix(p, path+"/") }
 }
@@ -74,7 +77,7 @@ func below(path string) func(string) bool {
 // newRouter finds the handler of a request by its host.
 func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	hosts := map[string]http.Handler{
-		cfg.Host(""):       newLanding(cfg.Site),
+		cfg.Host(""):       newLanding(cfg.Site, serveHealth(tokens.revoked)),
 		cfg.Host("client"): newClientDocument(cfg.Site),
 	}
 	for _, rt := range routes(cfg) {
