@@ -1,12 +1,14 @@
 package authserver
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/broadcast"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/revocation"
 )
@@ -54,11 +56,6 @@ func (s *server) revocations(c echo.Context) error {
 	defer beat.Stop()
 	for err = write(revocation.Beat); err == nil; {
 		select {
-		case <-sub.Over: // first: what waits beside it is not all
-			return nil
-		default:
-		}
-		select {
 		case <-r.Context().Done():
 			return nil
 		case <-sub.Over:
@@ -66,8 +63,28 @@ func (s *server) revocations(c echo.Context) error {
 		case e := <-sub.Events:
 			err = write(e.Write)
 		case <-beat.C:
-			err = write(revocation.Beat)
+			// Who hears the heartbeat relies on having heard all before it.
+			err = write(func(w io.Writer) error { return beatAfterAll(sub, w) })
 		}
 	}
 	return nil // the reader is gone, or does not keep up: there is nobody to tell
+}
+
+// errOver ends a stream of which events are missing.
+var errOver = errors.New("the subscription is over")
+
+// beatAfterAll writes the events that wait, and a heartbeat.
+func beatAfterAll(sub *broadcast.Subscription, w io.Writer) error {
+	for {
+		select {
+		case <-sub.Over:
+			return errOver
+		case e := <-sub.Events:
+			if err := e.Write(w); err != nil {
+				return err
+			}
+		default:
+			return revocation.Beat(w)
+		}
+	}
 }
