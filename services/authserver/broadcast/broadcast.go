@@ -32,8 +32,8 @@ func New(max int) *Hub { return &Hub{max: max, subs: map[*Subscription]bool{}} }
 type Subscription struct {
 	Events <-chan revocation.Event
 	// Over is closed when the subscription is: because the subscriber did not
-	// keep up, or the server stops. Events that wait then are not all there
-	// were, and must not be passed on as if they were.
+	// keep up, or the server stops. There are no events any more then, since
+	// those that wait are not all there were.
 	Over <-chan struct{}
 
 	events chan revocation.Event
@@ -91,4 +91,10 @@ func (s *Subscription) Close() {
 func (h *Hub) end(s *Subscription) {
 	delete(h.subs, s)
 	close(s.over)
+	for len(s.events) > 0 { // nobody adds to them now, and the subscriber may take one at the same time
+		select {
+		case <-s.events:
+		default:
+		}
+	}
 }

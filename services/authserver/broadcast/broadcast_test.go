@@ -72,8 +72,8 @@ func TestSlowSubscriber(t *testing.T) {
 		h.Publish(event(fmt.Sprint(i)))
 		<-quick.Events
 	}
-	if !over(slow) || over(quick) {
-		t.Errorf("over: slow %t, quick %t", over(slow), over(quick))
+	if !over(slow) || over(quick) || len(slow.Events) > 0 {
+		t.Errorf("over: slow %t, quick %t; %d events wait", over(slow), over(quick), len(slow.Events))
 	}
 	subscribe(t, h) // there is room again
 }

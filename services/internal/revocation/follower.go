@@ -2,9 +2,11 @@ package revocation
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"mime"
@@ -69,11 +71,11 @@ func (f *Follower) Run(ctx context.Context) {
 func (f *Follower) follow(ctx context.Context) (began bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	resp, err := f.open(ctx, cancel)
+	body, err := f.open(ctx, cancel)
 	if err != nil {
 		return false, err
 	}
-	defer resp.Body.Close()
+	defer body.Close()
 	f.Watch.Connected() // the server listened for events before it answered
 	f.say("connected", nil)
 
@@ -81,7 +83,7 @@ func (f *Follower) follow(ctx context.Context) (began bool, err error) {
 	var unread error // why there are no more lines; read once there are none
 	go func() {
 		defer close(lines)
-		s := bufio.NewScanner(resp.Body)
+		s := bufio.NewScanner(body)
 		s.Buffer(nil, maxLine)
 		for s.Scan() {
 			select {
@@ -112,7 +114,7 @@ func (f *Follower) follow(ctx context.Context) (began bool, err error) {
 			quiet.Reset(giveUp - silence)
 		case line, more := <-lines:
 			if !more {
-				return true, errors.Join(errors.New("it ended"), unread)
+				return true, fmt.Errorf("it ended: %w", cmp.Or(unread, io.EOF))
 			}
 			event, ok, err := Parse(line)
 			switch {
@@ -131,7 +133,7 @@ func (f *Follower) follow(ctx context.Context) (began bool, err error) {
 }
 
 // open asks for the stream. cancel ends a try that gets no answer.
-func (f *Follower) open(ctx context.Context, cancel func()) (*http.Response, error) {
+func (f *Follower) open(ctx context.Context, cancel func()) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.URL, nil)
 	if err != nil {
 		return nil, err
@@ -153,7 +155,7 @@ func (f *Follower) open(ctx context.Context, cancel func()) (*http.Response, err
 	case !inTime:
 		err = errors.New("the answer came too late")
 	default:
-		return resp, nil
+		return resp.Body, nil
 	}
 	resp.Body.Close()
 	return nil, err
