@@ -25,7 +25,7 @@ type stopwatch struct {
 	*deployment.Deployment
 
 	mu     sync.Mutex
-	passed []time.Duration // from the answer to the revocation to the last 200
+	passed []time.Duration // how long after the answer to the revocation the last request was sent that passed
 }
 
 func newStopwatch(t *testing.T) *stopwatch {
@@ -72,8 +72,9 @@ func (s *stopwatch) expire(ctx context.Context, token string, revoke func(contex
 func (s *stopwatch) watch(ctx context.Context, token string, revoked time.Time) error {
 	var last time.Duration
 	for refusals := 0; refusals < 2; {
+		after := time.Since(revoked) // when it is sent: what is on its way then is no token that works later
 		status, err := s.call(ctx, token)
-		switch after := time.Since(revoked); {
+		switch {
 		case err != nil:
 			return err
 		case status == http.StatusUnauthorized:
