@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"demo.example/services/authserver/broadcast"
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/keys"
@@ -61,6 +62,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	g.Go(func() error { mailer.Run(ctx); return nil })
 	g.Go(func() error { s.expire(ctx, db); return nil })
 	g.Go(func() error { s.keys.Run(ctx, log); return nil })
+	g.Go(func() error { <-ctx.Done(); s.revoked.Close(); return nil }) // streams must not delay the end
 	g.Go(func() error {
 		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
@@ -77,6 +79,7 @@ type server struct {
 	keys    *keys.Ring
 	csrf    []byte // key of the form tokens
 	proofs  *dpop.Checker
+	revoked *broadcast.Hub
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -138,8 +141,11 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		Assertions: db,
 		Audiences:  []string{cfg.Issuer(), cfg.Issuer() + "/token"},
 	}
+	revoked := broadcast.New(maxRevocationStreams)
+	db.Announce(revoked.Publish)
 	return &server{
 		cfg:     cfg,
+		revoked: revoked,
 		db:      db,
 		clients: registry,
 		grants:  grants.New(grants.Service{Site: cfg.Site, Store: db, Clients: registry, Keys: ring, Log: log, Now: now, DeviceKey: deviceKey}),

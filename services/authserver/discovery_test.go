@@ -51,6 +51,9 @@ func TestDiscoveryTellsTheTruth(t *testing.T) {
 		}
 		for _, route := range h.routes().(*echo.Echo).Routes() {
 			path, _, _ := strings.Cut(route.Path, "/:") // what belongs to one client hangs below its endpoint
+			if path == "/revocations" {
+				continue // for the services of this deployment alone
+			}
 			if !slices.Contains(pagePaths, path) && !slices.Contains(advertised, path) {
 				t.Errorf("%s %s is served and not advertised", route.Method, route.Path)
 			}

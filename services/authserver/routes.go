@@ -30,6 +30,7 @@ func (s *server) routes() http.Handler {
 	e.Match(getPostOptions, "/userinfo", s.userinfo, s.allowedOrigins, noStore)
 	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
 	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
+	e.GET("/revocations", s.revocations, noStore, s.authenticated) // a stream
 
 	// What a person sees, in this order. Answers are pages.
 	e.GET("/authorize", s.authorize, noStore, s.limitRequests)

@@ -8,6 +8,8 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
+
+	"demo.example/services/internal/revocation"
 )
 
 // Refusals are remembered too, but apart and briefly: whoever tries random
@@ -21,14 +23,14 @@ const (
 // lookupTimeout bounds one question to the authorization server.
 const lookupTimeout = 3 * time.Second
 
-// tokenCache remembers what stands behind the tokens in use. No answer is
-// used for longer than its time to live after it was asked for, and so no
-// token for longer than that after it was revoked, on every replica.
+// tokenCache remembers what stands behind the tokens in use. Whether an answer
+// is still good is for Revocations to say, so no token passes for longer than
+// revocation.Bound after it was revoked, on every replica.
 type tokenCache struct {
 	active  *lru.Cache[cacheKey, activeToken]
 	refused *lru.Cache[cacheKey, refusedToken]
 	flights singleflight.Group
-	ttl     time.Duration
+	revoked *revocation.Watch
 	now     func() time.Time
 	lookup  func(ctx context.Context, token, resource string) (phantom, error)
 }
@@ -42,7 +44,7 @@ type cacheKey struct {
 
 type activeToken struct {
 	phantom
-	until time.Time
+	asked revocation.Asked
 }
 
 type refusedToken struct {
@@ -52,20 +54,20 @@ type refusedToken struct {
 
 // newTokenCache returns a cache of at most size tokens (size > 0). An error
 // of lookup is remembered only when it is a refusal.
-func newTokenCache(size int, ttl time.Duration, now func() time.Time,
+func newTokenCache(size int, revoked *revocation.Watch, now func() time.Time,
 	lookup func(ctx context.Context, token, resource string) (phantom, error),
 ) *tokenCache {
 	// New fails for a size below one alone, which the settings rule out.
 	active, _ := lru.New[cacheKey, activeToken](size)
 	refused, _ := lru.New[cacheKey, refusedToken](maxRefusals)
-	return &tokenCache{active: active, refused: refused, ttl: ttl, now: now, lookup: lookup}
+	return &tokenCache{active: active, refused: refused, revoked: revoked, now: now, lookup: lookup}
 }
 
 // get returns what stands behind token at resource, and whether it was known.
 func (c *tokenCache) get(ctx context.Context, token, resource string) (found phantom, cached bool, err error) {
 	key := cacheKey{sha256.Sum256([]byte(token)), resource}
 	arrived := c.now()
-	if t, ok := c.active.Get(key); ok && arrived.Before(t.until) {
+	if t, ok := c.active.Get(key); ok && c.good(t, arrived) {
 		return t.phantom, true, nil
 	}
 	if t, ok := c.refused.Get(key); ok && arrived.Before(t.until) {
@@ -77,19 +79,19 @@ func (c *tokenCache) get(ctx context.Context, token, resource string) (found pha
 		ch := c.flights.DoChan(string(key.token[:])+resource, func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 			defer cancel()
-			asked := c.now()
+			at, asked := c.now(), c.revoked.Ask()
 			found, err := c.lookup(ctx, token, resource)
-			c.remember(key, asked, found, err)
-			return activeToken{found, asked.Add(c.ttl)}, err
+			c.remember(key, at, activeToken{found, asked}, err)
+			return activeToken{found, asked}, err
 		})
 		select {
 		case <-ctx.Done():
 			return phantom{}, false, ctx.Err()
 		case res := <-ch:
 			t, _ := res.Val.(activeToken)
-			if res.Err == nil && arrived.After(t.until) {
-				// We joined a slow question that was asked too long before
-				// this request: since then the token may have been revoked.
+			if res.Err == nil && !c.revoked.Holds(t.asked, t.Hangs, arrived) {
+				// The token may have been revoked since it was asked about: we
+				// joined a slow question too late, or know that something ended.
 				continue
 			}
 			return t.phantom, false, res.Err
@@ -97,18 +99,19 @@ func (c *tokenCache) get(ctx context.Context, token, resource string) (found pha
 	}
 }
 
+// good reports whether what is remembered may serve a request.
+func (c *tokenCache) good(t activeToken, arrived time.Time) bool {
+	return arrived.Before(t.Expires) && c.revoked.Holds(t.asked, t.Hangs, arrived)
+}
+
 // remember keeps the answer to a question that was asked at the given time.
-func (c *tokenCache) remember(key cacheKey, asked time.Time, found phantom, err error) {
+func (c *tokenCache) remember(key cacheKey, at time.Time, found activeToken, err error) {
 	var refused refusal
 	switch {
 	case err == nil:
-		until := asked.Add(c.ttl)
-		if found.Expires.Before(until) {
-			until = found.Expires
-		}
-		c.active.Add(key, activeToken{found, until})
+		c.active.Add(key, found)
 	case errors.As(err, &refused):
 		c.active.Remove(key)
-		c.refused.Add(key, refusedToken{refused, asked.Add(refusalTTL)})
+		c.refused.Add(key, refusedToken{refused, at.Add(refusalTTL)})
 	}
 }

@@ -32,8 +32,9 @@ type settings struct {
 	ClientSecretFile string `env:"CLIENT_SECRET_FILE" envDefault:"/run/secrets/client-gateway"`
 
 	// TokenCacheTTL is for how long the authorization server's word on a
-	// token is taken, and so how long a revoked token can still pass.
-	TokenCacheTTL  time.Duration `env:"TOKEN_CACHE_TTL" envDefault:"1s"`
+	// token is taken while its revocation stream is connected; otherwise it is
+	// a second. A revoked token passes for a second at most in either case.
+	TokenCacheTTL  time.Duration `env:"TOKEN_CACHE_TTL" envDefault:"60s"`
 	TokenCacheSize int           `env:"TOKEN_CACHE_SIZE" envDefault:"10000"` // tokens
 
 	// AllowedOrigins are the web pages that may call the two resources from a
@@ -41,7 +42,8 @@ type settings struct {
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`
 }
 
-// maxTokenCacheTTL keeps a typing mistake from making revocation meaningless.
+// maxTokenCacheTTL keeps a typing mistake from making the authorization server's
+// word outlive what no event tells of.
 const maxTokenCacheTTL = time.Minute
 
 // Validate reports every setting that cannot be used, by its variable.
@@ -60,7 +62,7 @@ func (s settings) Validate() error {
 		}
 	}
 	if s.TokenCacheTTL <= 0 || s.TokenCacheTTL > maxTokenCacheTTL {
-		errs = append(errs, fmt.Errorf("TOKEN_CACHE_TTL: %s is not above zero and at most %s; a revoked token can pass for this long",
+		errs = append(errs, fmt.Errorf("TOKEN_CACHE_TTL: %s is not above zero and at most %s",
 			s.TokenCacheTTL, maxTokenCacheTTL))
 	}
 	if s.TokenCacheSize < 1 {

@@ -20,6 +20,7 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/service"
 )
 
@@ -39,21 +40,24 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 		return fmt.Errorf("configuration: %w", err)
 	}
 
-	public := httpserver.New(newHandler(cfg, secret, log), log)
+	handler, follower := newHandler(cfg, secret, log)
+	public := httpserver.New(handler, log)
 	public.TLSConfig = tlsConfig(cert)
 	public.DisableGeneralOptionsHandler = true // "OPTIONS *" is the guard's to refuse
 
 	// The health check of a container knows neither our CA nor our names.
-	health := httpserver.New(httpserver.Wrap(http.HandlerFunc(serveHealth), log, false), log)
+	health := httpserver.New(httpserver.Wrap(serveHealth(follower.Watch), log, false), log)
 
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { follower.Run(ctx); return nil })
 	g.Go(func() error { return httpserver.Serve(ctx, public, "LISTEN_ADDR", cfg.ListenAddr, log) })
 	g.Go(func() error { return httpserver.Serve(ctx, health, "HEALTH_LISTEN_ADDR", cfg.HealthListenAddr, log) })
 	return g.Wait()
 }
 
-// newHandler puts together what a request meets, from the outside in.
-func newHandler(cfg settings, secret config.Secret, log *slog.Logger) http.Handler {
+// newHandler puts together what a request meets, from the outside in, and who
+// listens for revocations on its behalf.
+func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Handler, *revocation.Follower) {
 	transport := newTransport()
 	as := &introspector{
 		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
@@ -67,8 +71,12 @@ func newHandler(cfg settings, secret config.Secret, log *slog.Logger) http.Handl
 		},
 		Now: time.Now,
 	}
-	tokens := newTokenCache(cfg.TokenCacheSize, cfg.TokenCacheTTL, time.Now, as.phantom)
-	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), transport, log)), log, false)
+	follower := &revocation.Follower{
+		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: cfg.ClientID, Secret: secret, Client: as.Client,
+		Watch: revocation.NewWatch(cfg.TokenCacheTTL, time.Now), Log: log,
+	}
+	tokens := newTokenCache(cfg.TokenCacheSize, follower.Watch, time.Now, as.phantom)
+	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), transport, log)), log, false), follower
 }
 
 // tlsConfig allows TLS 1.2 and 1.3, and of TLS 1.2 only the suites with
@@ -89,13 +97,16 @@ func tlsConfig(cert *certificate) *tls.Config {
 }
 
 // serveHealth speaks for the gateway alone: restarting it would not mend a
-// service behind it.
-func serveHealth(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/healthz" {
-		http.NotFound(w, r)
-		return
+// service behind it. A gateway that hears of no revocations says so, and works
+// on with short cache times.
+func serveHealth(revoked *revocation.Watch) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = io.WriteString(w, `{"status":"ok","revocations":"`+revoked.State()+`"}`+"\n")
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
 }

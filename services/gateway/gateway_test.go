@@ -231,11 +231,20 @@ type upstream struct {
 	handler http.HandlerFunc
 	seen    []*http.Request
 	bodies  []string
+
+	revocations http.HandlerFunc
 }
 
 func newUpstream(tb testing.TB) *upstream {
-	u := &upstream{}
+	u := &upstream{revocations: http.NotFound}
 	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, _, _ := r.BasicAuth(); id == "gateway" && r.URL.Path == "/revocations" { // not forwarded: the gateway's own
+			u.mu.Lock()
+			stream := u.revocations
+			u.mu.Unlock()
+			stream(w, r)
+			return
+		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // the gateway gave up on the request
@@ -376,7 +385,7 @@ func TestHealth(t *testing.T) {
 		}
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK || string(body) != `{"status":"ok"}`+"\n" {
+		if resp.StatusCode != http.StatusOK || string(body) != `{"status":"ok","revocations":"lost"}`+"\n" {
 			t.Errorf("%s: got %d %q", name, resp.StatusCode, body)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/token"
 )
 
@@ -64,6 +65,7 @@ func (i *introspector) phantom(ctx context.Context, opaque, resource string) (ph
 	}
 	found := phantom{
 		JWT: raw, Subject: claims.Subject, ClientID: claims.ClientID, Scope: claims.Scope, Expires: claims.ExpiresAt.Time,
+		Hangs: revocation.SubjectOf(claims),
 	}
 	if claims.Confirmation != nil {
 		if found.Key = claims.Confirmation.JKT; found.Key == "" {

@@ -16,7 +16,7 @@ var pages = template.Must(template.ParseFS(web, "web/*.html"))
 
 // newLanding serves the bare domain: a page that says what runs here and what
 // to do first, and the gateway's own health.
-func newLanding(s site.Site) http.Handler {
+func newLanding(s site.Site, health http.HandlerFunc) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		writePage(w, r, s, http.StatusOK, "landing.html")
@@ -25,7 +25,7 @@ func newLanding(s site.Site) http.Handler {
 		w.Header().Set("Cache-Control", "public, max-age=300")
 		http.ServeFileFS(w, r, web, "web/style.css")
 	})
-	mux.HandleFunc("GET /healthz", serveHealth)
+	mux.HandleFunc("GET /healthz", health)
 	return mux
 }
 

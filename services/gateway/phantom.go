@@ -15,6 +15,7 @@ import (
 	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
+	"demo.example/services/internal/revocation"
 )
 
 // A phantom is what stands behind an opaque token: the JWT for the services
@@ -26,6 +27,8 @@ type phantom struct {
 	Scope    string
 	Expires  time.Time
 	Key      string // that the token is bound to, a thumbprint; empty for a bearer token
+
+	Hangs revocation.Subject // what the token hangs on
 }
 
 type phantomKey struct{}

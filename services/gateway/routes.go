@@ -40,7 +40,7 @@ func routes(cfg settings) []route {
 	return []route{
 		{
 			Host: "login", Service: "The authorization server", Upstream: cfg.AuthserverURL,
-			Serves: except("/healthz"), MaxBody: 64 << 10,
+			Serves: except("/healthz", "/revocations"), MaxBody: 64 << 10,
 			Credentials: true, // clients authenticate at /token, browsers have sessions
 		},
 		{
@@ -68,8 +68,10 @@ func routes(cfg settings) []route {
 	}
 }
 
-func only(path string) func(string) bool   { return func(p string) bool { return p == path } }
-func except(path string) func(string) bool { return func(p string) bool { return p != path } }
+func only(path string) func(string) bool { return func(p string) bool { return p == path } }
+func except(paths ...string) func(string) bool {
+	return func(p string) bool { return !slices.Contains(paths, p) }
+}
 func below(path string) func(string) bool {
 	return func(p string) bool { return p == path || strings.HasPrefix(p, path+"/") }
 }
@@ -83,7 +85,7 @@ func anyOf(all ...func(string) bool) func(string) bool {
 // newRouter finds the handler of a request by its host.
 func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	hosts := map[string]http.Handler{
-		cfg.Host(""):       newLanding(cfg.Site),
+		cfg.Host(""):       newLanding(cfg.Site, serveHealth(tokens.revoked)),
 		cfg.Host("client"): newClientDocument(cfg.Site),
 	}
 	for _, rt := range routes(cfg) {

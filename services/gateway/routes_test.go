@@ -19,6 +19,7 @@ func TestRoutes(t *testing.T) {
 		"login":                        {"login", "/authorize?client_id=x", 200, d.login},
 		"login, metadata":              {"login", "/.well-known/oauth-authorization-server", 200, d.login},
 		"login, health is inside":      {"login", "/healthz", 404, nil},
+		"login, revocations inside":    {"login", "/revocations", 404, nil},
 		"mcp":                          {"mcp", "/", 200, d.mcp},
 		"mcp, other path":              {"mcp", "/mcp", 404, nil},
 		"mcp, health is inside":        {"mcp", "/healthz", 404, nil},

@@ -2,16 +2,28 @@ package stocksmcp
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"demo.example/services/internal/revocation"
 )
 
-// countingExchange answers each request with a token of its own number.
+// jwtOf returns a token, not signed, as the authorization server would exchange
+// it for the user's token of the same name.
+func jwtOf(jti string) string {
+	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	return part(`{"alg":"ES256"}`) + "." + part(`{"jti":"`+jti+`","grant_id":"g","sub":"u","client_id":"c"}`) + "." + part("signature")
+}
+
+// countingExchange answers each request with a token of its own number. It
+// hears of revocations.
 func countingExchange(t *testing.T, expiresIn string, wait <-chan struct{}) (*exchange, *atomic.Int64, *time.Time) {
 	t.Helper()
 	n, now := new(atomic.Int64), time.Now()
@@ -20,11 +32,14 @@ func countingExchange(t *testing.T, expiresIn string, wait <-chan struct{}) (*ex
 		if wait != nil {
 			<-wait
 		}
-		_, _ = w.Write([]byte(`{"access_token":"token-` + string(rune('0'+number)) + `","token_type":"bearer",` +
+		_, _ = w.Write([]byte(`{"access_token":"` + jwtOf(fmt.Sprint("origin.", number)) + `","token_type":"bearer",` +
 			`"issued_token_type":"urn:ietf:params:oauth:token-type:jwt","expires_in":` + expiresIn + `}`))
 	}))
 	t.Cleanup(srv.Close)
-	e := newExchange(exchangeConfig{URL: srv.URL, ClientID: "c", Secret: "s", Client: http.DefaultClient, Now: func() time.Time { return now }})
+	clock := func() time.Time { return now }
+	revoked := revocation.NewWatch(exchangeTTL, clock)
+	revoked.Connected()
+	e := newExchange(exchangeConfig{URL: srv.URL, ClientID: "c", Secret: "s", Client: http.DefaultClient, Revoked: revoked, Now: clock})
 	return e, n, &now
 }
 
@@ -36,9 +51,10 @@ func TestExchangeIsRemembered(t *testing.T) {
 		want      int64 // exchanges in all
 	}{
 		"at once":                     {"900", time.Hour, 0, 1},
-		"while both are good":         {"900", time.Hour, 10 * time.Minute, 1},
-		"just before the new ends":    {"900", time.Hour, 900*time.Second - exchangeSkew + 1, 2},
-		"just before the other ends":  {"900", time.Minute, time.Minute - exchangeSkew + 1, 2},
+		"for a minute":                {"900", time.Hour, exchangeTTL - 1, 1},
+		"not longer":                  {"900", time.Hour, exchangeTTL, 2},
+		"just before the new ends":    {"40", time.Hour, 40*time.Second - exchangeSkew + 1, 2},
+		"just before the other ends":  {"900", 40 * time.Second, 40*time.Second - exchangeSkew + 1, 2},
 		"lives shorter than the skew": {"10", time.Hour, 0, 2},
 		"does not say how long":       {"0", time.Hour, 0, 2},
 		"negative":                    {"-5", time.Hour, 0, 2},
@@ -52,6 +68,7 @@ func TestExchangeIsRemembered(t *testing.T) {
 					t.Fatal(err)
 				}
 				*now = now.Add(tt.after)
+				e.Revoked.Heard()
 			}
 			if got := n.Load(); got != tt.want {
 				t.Errorf("%d exchanges, want %d", got, tt.want)
@@ -82,7 +99,7 @@ func TestExchangesTogetherAreOne(t *testing.T) {
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
-			if got, err := e.token(t.Context(), "subject", expires, "audience", "scope"); err != nil || got != "token-1" {
+			if got, err := e.token(t.Context(), "subject", expires, "audience", "scope"); err != nil || got != jwtOf("origin.1") {
 				t.Errorf("%s, %v", got, err)
 			}
 		})
@@ -114,7 +131,7 @@ func TestExchangeSurvivesItsFirstCaller(t *testing.T) {
 		t.Errorf("first: %v", err)
 	}
 	time.AfterFunc(50*time.Millisecond, func() { close(release) })
-	if got, err := e.token(t.Context(), "subject", expires, "audience", "scope"); err != nil || got != "token-1" {
+	if got, err := e.token(t.Context(), "subject", expires, "audience", "scope"); err != nil || got != jwtOf("origin.1") {
 		t.Errorf("second: %q, %v", got, err)
 	}
 }
@@ -122,7 +139,7 @@ func TestExchangeSurvivesItsFirstCaller(t *testing.T) {
 func TestExchangeCacheIsBounded(t *testing.T) {
 	e, _, now := countingExchange(t, "900", nil)
 	for i := range exchangeCacheSize + 10 {
-		e.cache.Add(string(rune(i)), exchanged{"x", now.Add(time.Hour)})
+		e.cache.Add(string(rune(i)), exchanged{token: "x", until: now.Add(time.Hour)})
 	}
 	if got := e.cache.Len(); got != exchangeCacheSize {
 		t.Errorf("%d entries", got)
@@ -132,7 +149,7 @@ func TestExchangeCacheIsBounded(t *testing.T) {
 func TestExchangeWithoutServer(t *testing.T) {
 	srv := httptest.NewServer(nil)
 	srv.Close()
-	e := newExchange(exchangeConfig{URL: srv.URL, Client: http.DefaultClient, Now: time.Now})
+	e := newExchange(exchangeConfig{URL: srv.URL, Client: http.DefaultClient, Revoked: revocation.NewWatch(exchangeTTL, time.Now), Now: time.Now})
 	if _, err := e.token(t.Context(), "subject", time.Now().Add(time.Hour), "audience", "scope"); !errors.Is(err, errUnavailable) {
 		t.Errorf("got %v", err)
 	}
@@ -146,7 +163,7 @@ func TestExchangeMustExchange(t *testing.T) {
 			`"issued_token_type":"urn:ietf:params:oauth:token-type:access_token","expires_in":900}`))
 	}))
 	defer srv.Close()
-	e := newExchange(exchangeConfig{URL: srv.URL, Client: http.DefaultClient, Now: time.Now})
+	e := newExchange(exchangeConfig{URL: srv.URL, Client: http.DefaultClient, Revoked: revocation.NewWatch(exchangeTTL, time.Now), Now: time.Now})
 	if got, err := e.token(t.Context(), "subject", time.Now().Add(time.Hour), "audience", "scope"); !errors.Is(err, errUnavailable) {
 		t.Errorf("got %q, %v", got, err)
 	}

@@ -220,7 +220,7 @@ func TestHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(b) != "{\"status\":\"ok\"}\n" {
+		if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(b) != `{"status":"ok","revocations":"lost"}`+"\n" {
 			t.Errorf("%d %s", resp.StatusCode, b)
 		}
 	})

@@ -7,13 +7,14 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
 )
 
 // routes is the whole surface of the MCP server: one endpoint, which takes
 // POST, and the health check.
-func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, log *slog.Logger) http.Handler {
+func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, revoked *revocation.Watch, log *slog.Logger) http.Handler {
 	// For a resource at the root, the metadata is at the root as well
 	// (RFC 9728 §3.1).
 	metadata := s.Origin("mcp") + "/.well-known/oauth-protected-resource"
@@ -38,7 +39,7 @@ func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, log *slog
 	endpoint = http.NewCrossOriginProtection().Handler(endpoint)
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /healthz", healthz(revoked))
 	mux.Handle("/{$}", endpoint)
 	return mux
 }

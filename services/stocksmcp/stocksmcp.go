@@ -17,8 +17,11 @@ import (
 	"runtime/debug"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/service"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
@@ -70,20 +73,31 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 
 	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
 	// Only the gateway reaches this service, so the request id is its own.
-	handler := httpserver.Wrap(newServer(cfg, secret, log), log, true)
-	if err := httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
+	server, follower := newServer(cfg, secret, log)
+	handler := httpserver.Wrap(server, log, true)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { follower.Run(ctx); return nil })
+	g.Go(func() error {
+		return httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log)
+	})
+	if err := g.Wait(); err != nil {
 		return fmt.Errorf("stocksmcp: %w", err)
 	}
 	return nil
 }
 
-// newServer connects the parts.
-func newServer(cfg settings, secret config.Secret, log *slog.Logger) http.Handler {
+// newServer connects the parts. The follower tells them what was revoked, once
+// it runs.
+func newServer(cfg settings, secret config.Secret, log *slog.Logger) (http.Handler, *revocation.Follower) {
 	client := &http.Client{
 		// No proxy between services, whatever the environment says.
 		Transport: httpserver.Transport{Base: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}},
 		// A redirect would carry a token to where nobody configured it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	follower := &revocation.Follower{
+		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: cfg.ClientID, Secret: secret, Client: client,
+		Watch: revocation.NewWatch(exchangeTTL, time.Now), Log: log,
 	}
 	tool := &fetchStockPrices{
 		Tokens: newExchange(exchangeConfig{
@@ -91,6 +105,7 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger) http.Handle
 			ClientID: cfg.ClientID,
 			Secret:   secret,
 			Client:   client,
+			Revoked:  follower.Watch,
 			Now:      time.Now,
 		}),
 		Stocks:   &stocksClient{URL: cfg.StocksapiURL.JoinPath("stocks").String(), Client: client},
@@ -98,5 +113,5 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger) http.Handle
 		Log:      log,
 	}
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.MCPResource(), cfg.AuthserverURL.JoinPath("jwks").String(), client)
-	return routes(cfg.Site, verifier, newMCPServer(tool), log)
+	return routes(cfg.Site, verifier, newMCPServer(tool), follower.Watch, log), follower
 }

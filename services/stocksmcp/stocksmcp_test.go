@@ -19,6 +19,7 @@ import (
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
+	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
 	"demo.example/services/internal/token/tokentest"
@@ -35,6 +36,8 @@ type chain struct {
 	URL    string // of the MCP endpoint
 	Issuer *tokentest.Issuer
 	Log    *syncBuffer
+
+	Revoked *revocation.Watch // hears of nothing, unless a test says so
 
 	Exchange  atomic.Value // string: answer of /token instead of a token, "status body"
 	API       atomic.Value // string: answer of the API instead of stocks, "status body"
@@ -67,9 +70,10 @@ func newChain(t *testing.T) *chain {
 	t.Cleanup(stocksapi.Close)
 
 	log := slog.New(slog.NewJSONHandler(c.Log, nil))
-	handler := newServer(settings{
+	handler, follower := newServer(settings{
 		Site: testSite, AuthserverURL: parseURL(t, authserver.URL), StocksapiURL: parseURL(t, stocksapi.URL), ClientID: "stocks mcp",
 	}, config.Secret(testSecret), log)
+	c.Revoked = follower.Watch
 	srv := httptest.NewServer(httpserver.Wrap(handler, log, true))
 	t.Cleanup(srv.Close)
 	c.URL = srv.URL + "/"
@@ -164,7 +168,7 @@ func (c *chain) serveToken(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"access_token": c.Issuer.Sign(c.Issuer.With(testSite.APIResource(), map[string]any{
 			"sub": subject.Subject, "region": subject.Region, "jti": fmt.Sprint("jti-", n), "act": map[string]any{"sub": "stocksmcp"},
-			"exp": subject.ExpiresAt.Unix(),
+			"exp": subject.ExpiresAt.Unix(), "grant_id": "grant-1",
 		})),
 		"issued_token_type": oauth.TokenTypeAccessToken, "token_type": "Bearer", "expires_in": 900, "scope": "stocks/read",
 	})

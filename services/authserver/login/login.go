@@ -21,6 +21,7 @@ type loginStore interface {
 	UserByEmail(ctx context.Context, email string) (store.User, error)
 	User(ctx context.Context, id string) (store.User, error)
 	AddUser(ctx context.Context, u store.User) error
+	SetUserStatus(ctx context.Context, id, status string) error
 
 	SetPasscode(ctx context.Context, p store.Passcode) error
 	Passcode(ctx context.Context, requestID string) (store.Passcode, error)

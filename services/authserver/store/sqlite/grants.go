@@ -2,9 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/revocation"
 )
 
 // AddConsent remembers what a user allowed.
@@ -132,20 +135,24 @@ func scanToken(row interface{ Scan(...any) error }) (store.LiveToken, error) {
 
 // RevokeToken ends one token. Ending it again is fine.
 func (db *DB) RevokeToken(ctx context.Context, hash store.Hash) error {
-	_, err := db.write.ExecContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash = ?", hash[:])
-	return err
+	var id string
+	err := db.write.QueryRowContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash = ? RETURNING id", hash[:]).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return db.announce(err, revocation.Token, id)
 }
 
 // RevokeGrant ends all tokens of a grant. Ending it again is fine.
 func (db *DB) RevokeGrant(ctx context.Context, id string) error {
 	_, err := db.write.ExecContext(ctx, "UPDATE grants SET revoked = 1 WHERE id = ?", id)
-	return err
+	return db.announce(err, revocation.Grant, id)
 }
 
 // RevokeConsent forgets what a user allowed a client and ends every grant of
 // the two, in one step. Nothing to end is fine.
 func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) error {
-	return db.write.Transact(ctx, func(tx tx) error {
+	err := db.write.Transact(ctx, func(tx tx) error {
 		for _, q := range []string{
 			"DELETE FROM consents WHERE user_id = ? AND client_id = ?",
 			"UPDATE grants SET revoked = 1 WHERE user_id = ? AND client_id = ?",
@@ -156,6 +163,7 @@ func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) error 
 		}
 		return nil
 	})
+	return db.announce(err, revocation.User, userID) // one event, however many grants there were
 }
 
 // AddKey stores a signing key.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/revocation"
 )
 
 // trimEvery is how many registrations pass until the oldest are looked for,
@@ -62,7 +63,7 @@ func (db *DB) UpdateClient(ctx context.Context, c store.Client) error {
 	if err != nil {
 		return fmt.Errorf("client %s: %w", c.ID, err)
 	}
-	return db.inTx(ctx, func(tx tx) error {
+	err = db.inTx(ctx, func(tx tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE grants SET revoked = 1 WHERE client_id IN
 			(SELECT id FROM clients WHERE id = ? AND metadata ->> '$.AuthMethod' <> ?)`, c.ID, c.AuthMethod)
 		if err != nil {
@@ -77,6 +78,7 @@ func (db *DB) UpdateClient(ctx context.Context, c store.Client) error {
 		}
 		return nil
 	})
+	return db.announce(err, revocation.Client, c.ID) // also when nothing ended: what it may do can have changed
 }
 
 // KeepClient notes that a user approved a client, and keeps it at least until
@@ -89,7 +91,7 @@ func (db *DB) KeepClient(ctx context.Context, id string, until time.Time) error 
 // DeleteClient removes a client and ends all that it was granted, all or
 // nothing.
 func (db *DB) DeleteClient(ctx context.Context, id string) error {
-	return db.inTx(ctx, func(tx tx) error {
+	err := db.inTx(ctx, func(tx tx) error {
 		for _, q := range []string{
 			"UPDATE grants SET revoked = 1 WHERE client_id = ?",
 			"DELETE FROM devices WHERE client_id = ?",
@@ -102,6 +104,7 @@ func (db *DB) DeleteClient(ctx context.Context, id string) error {
 		}
 		return nil
 	})
+	return db.announce(err, revocation.Client, id)
 }
 
 // expireClients removes clients that nobody uses. They have no grant any more:

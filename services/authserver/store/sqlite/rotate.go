@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/revocation"
 )
 
 // Rotate trades a refresh token for the pair that issue returns, in one step
@@ -20,10 +21,10 @@ func (db *DB) Rotate(ctx context.Context, hash store.Hash, now time.Time, grace 
 	issue func() (access, refresh store.Token, err error),
 ) error {
 	var reused bool
+	var grant, superseded string
 	err := db.write.Transact(ctx, func(tx tx) error {
-		reused = false
+		reused, superseded = false, ""
 		var used bool
-		var grant string
 		err := tx.QueryRowContext(ctx, `SELECT used, grant_id FROM tokens JOIN grants ON grants.id = grant_id
 			WHERE hash = ? AND kind = 'refresh' AND tokens.revoked = 0 AND grants.revoked = 0`, hash[:]).Scan(&used, &grant)
 		if err != nil {
@@ -60,7 +61,7 @@ func (db *DB) Rotate(ctx context.Context, hash store.Hash, now time.Time, grace 
 			return err
 		}
 		if used {
-			if err := supersede(ctx, tx, end, access, refresh); err != nil {
+			if superseded, err = supersede(ctx, tx, end, access, refresh); err != nil {
 				return err
 			}
 		}
@@ -71,8 +72,11 @@ func (db *DB) Rotate(ctx context.Context, hash store.Hash, now time.Time, grace 
 			end[:], refresh.Hash[:], access.Hash[:], at)
 		return err
 	})
-	if err == nil && reused {
-		return store.ErrReused
+	switch {
+	case err == nil && reused:
+		return errors.Join(db.announce(nil, revocation.Grant, grant), store.ErrReused)
+	case superseded != "":
+		return db.announce(err, revocation.Token, superseded)
 	}
 	return err
 }
@@ -92,13 +96,13 @@ func unusedSuccessor(ctx context.Context, tx tx, hash store.Hash, since time.Tim
 }
 
 // supersede puts a new pair in the place of an unused one: the access token
-// ends, and whoever was to be followed by the old refresh token is followed by
-// the new one.
-func supersede(ctx context.Context, tx tx, old store.Hash, access, refresh store.Token) error {
-	_, err := tx.ExecContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash IN (SELECT access FROM rotations WHERE successor = ?)", old[:])
-	if err != nil {
-		return err
+// ends, whose id is returned unless it was gone, and whoever was to be followed
+// by the old refresh token is followed by the new one.
+func supersede(ctx context.Context, tx tx, old store.Hash, access, refresh store.Token) (ended string, err error) {
+	err = tx.QueryRowContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash IN (SELECT access FROM rotations WHERE successor = ?) RETURNING id", old[:]).Scan(&ended)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", err
 	}
 	_, err = tx.ExecContext(ctx, "UPDATE rotations SET successor = ?, access = ? WHERE successor = ?", refresh.Hash[:], access.Hash[:], old[:])
-	return err
+	return ended, err
 }

@@ -19,6 +19,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/revocation"
 )
 
 //go:embed schema.sql
@@ -38,6 +39,8 @@ const mapped = "mmap_size(268435456)"
 type DB struct {
 	write *writer // one connection: SQLite has one writer, so they queue here instead of failing
 	read  *pool
+
+	revoked func(revocation.Event) // announce.go
 }
 
 // Open opens or creates the database file. The caller closes it.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/revocation"
 )
 
 const userColumns = "users.id, users.email, users.region, users.role, users.status"
@@ -35,7 +36,8 @@ func (db *DB) UserByEmail(ctx context.Context, email string) (store.User, error)
 
 // SetUserStatus approves or suspends a user.
 func (db *DB) SetUserStatus(ctx context.Context, id, status string) error {
-	return db.exec(ctx, "UPDATE users SET status = ? WHERE id = ?", status, id)
+	err := db.exec(ctx, "UPDATE users SET status = ? WHERE id = ?", status, id)
+	return db.announce(err, revocation.User, id)
 }
 
 // AddSession stores a session.

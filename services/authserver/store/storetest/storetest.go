@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/revocation"
 )
 
 // Store is what packages grants, clients, login and keys need, and what keeps
@@ -77,6 +78,9 @@ type Store interface {
 	Keys(ctx context.Context) ([]store.Key, error)
 	DeleteKey(ctx context.Context, id string) error
 
+	// Announce has f called with all that a write ended, before it returns.
+	Announce(f func(revocation.Event))
+
 	Expire(ctx context.Context, now time.Time) error
 	Ping(ctx context.Context) error
 }
@@ -98,6 +102,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"tokens":           (*suite).tokens,
 		"tokens are one":   (*suite).tokensAreAtomic,
 		"revoke":           (*suite).revoke,
+		"announcements":    (*suite).announcements,
 		"refresh":          (*suite).refresh,
 		"keys":             (*suite).keys,
 		"taken once":       (*suite).takenOnce,
