@@ -129,17 +129,17 @@ func price(decimal string) int64 {
 
 // OrderText says an order in plain words.
 func OrderText(o token.AuthorizationDetail) string {
-	verb, bound, sum := "Buy", "at no more than", "in all"
+	verb, bound, least := "Buy", "at no more than", ""
 	if o.Side == "sell" {
-		verb, bound, sum = "Sell", "at no less than", "in all, at least"
+		verb, bound, least = "Sell", "at no less than", "at least "
 	}
 	shares := "shares"
 	if o.Quantity == 1 {
 		shares = "share"
 	}
 	each := price(o.LimitPrice)
-	return fmt.Sprintf("%s %s %s of %s %s %s %s each, %s %s %s", verb, grouped(strconv.Itoa(o.Quantity)), shares, o.Symbol,
-		bound, money(each), o.Currency, money(each*int64(o.Quantity)), o.Currency, sum)
+	return fmt.Sprintf("%s %s %s of %s %s %s %s each, %s%s %s in all", verb, grouped(strconv.Itoa(o.Quantity)), shares, o.Symbol,
+		bound, money(each), o.Currency, least, money(each*int64(o.Quantity)), o.Currency)
 }
 
 // money writes ten-thousandths with at least two decimals, so that nobody

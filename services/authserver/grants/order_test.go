@@ -98,16 +98,16 @@ func TestOrderText(t *testing.T) {
 		return token.AuthorizationDetail{Symbol: "ALDP", Side: side, Quantity: quantity, LimitPrice: limit, Currency: currency}
 	}
 	for want, o := range map[string]token.AuthorizationDetail{
-		"Buy 10 shares of ALDP at no more than 365.00 USD each, 3,650.00 USD in all":                               order("buy", 10, "365.00", "USD"),
-		"Buy 10 shares of ALDP at no more than 365.50 USD each, 3,655.00 USD in all":                               order("buy", 10, "365.5", "USD"),
-		"Sell 1 share of ALDP at no less than 0.0001 EUR each, 0.0001 EUR in all, at least":                        order("sell", 1, "0.0001", "EUR"),
-		"Buy 1,000,000 shares of ALDP at no more than 99,999,999.9999 USD each, 99,999,999,999,900.00 USD in all":  order("buy", maxQuantity, "99999999.9999", "USD"),
-		"Sell 1,234 shares of ALDP at no less than 1,000.125 JPY each, 1,234,154.25 JPY in all, at least":          order("sell", 1234, "1000.125", "JPY"),
-		"Buy 999 shares of ALDP at no more than 1.00 USD each, 999.00 USD in all":                                  order("buy", 999, "1", "USD"),
-		"Sell 1,000 shares of ALDP at no less than 12,345,678.00 USD each, 12,345,678,000.00 USD in all, at least": order("sell", 1000, "12345678", "USD"),
-		"Buy 3 shares of ALDP at no more than 0.10 USD each, 0.30 USD in all":                                      order("buy", 3, "0.1", "USD"),
-		"Buy 100,000 shares of ALDP at no more than 0.0099 USD each, 990.00 USD in all":                            order("buy", 100_000, "0.0099", "USD"),
-		"Sell 7 shares of ALDP at no less than 10.0101 USD each, 70.0707 USD in all, at least":                     order("sell", 7, "10.0101", "USD"),
+		"Buy 10 shares of ALDP at no more than 365.00 USD each, 3,650.00 USD in all":                              order("buy", 10, "365.00", "USD"),
+		"Buy 10 shares of ALDP at no more than 365.50 USD each, 3,655.00 USD in all":                              order("buy", 10, "365.5", "USD"),
+		"Sell 1 share of ALDP at no less than 0.0001 EUR each, at least 0.0001 EUR in all":                        order("sell", 1, "0.0001", "EUR"),
+		"Buy 1,000,000 shares of ALDP at no more than 99,999,999.9999 USD each, 99,999,999,999,900.00 USD in all": order("buy", maxQuantity, "99999999.9999", "USD"),
+		"Sell 1,234 shares of ALDP at no less than 1,000.125 JPY each, at least 1,234,154.25 JPY in all":          order("sell", 1234, "1000.125", "JPY"),
+		"Buy 999 shares of ALDP at no more than 1.00 USD each, 999.00 USD in all":                                 order("buy", 999, "1", "USD"),
+		"Sell 1,000 shares of ALDP at no less than 12,345,678.00 USD each, at least 12,345,678,000.00 USD in all": order("sell", 1000, "12345678", "USD"),
+		"Buy 3 shares of ALDP at no more than 0.10 USD each, 0.30 USD in all":                                     order("buy", 3, "0.1", "USD"),
+		"Buy 100,000 shares of ALDP at no more than 0.0099 USD each, 990.00 USD in all":                           order("buy", 100_000, "0.0099", "USD"),
+		"Sell 7 shares of ALDP at no less than 10.0101 USD each, at least 70.0707 USD in all":                     order("sell", 7, "10.0101", "USD"),
 	} {
 		if got := OrderText(o); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
