@@ -106,9 +106,9 @@ func sessionViews(sessions []store.NamedSession, v visitor) []sessionView {
 // where says where a session began.
 func where(sess store.NamedSession) string {
 	if sess.Browser == "" {
-		return "A browser"
+		return "a browser"
 	}
-	return sess.Browser + " at " + sess.Address
+	return sess.Browser + ", from " + sess.Address
 }
 
 func (s *server) accessViews(accesses []grants.ClientAccess, u store.User) []accessView {
@@ -129,7 +129,7 @@ func (s *server) activity(sessions []store.NamedSession, events []grants.Event) 
 		out = append(out, activityView{at: at, Time: moment(at), ISO: at.UTC().Format(time.RFC3339), Text: text})
 	}
 	for _, sess := range sessions {
-		add(sess.AuthTime, "You signed in. "+where(sess)+".")
+		add(sess.AuthTime, "You signed in: "+where(sess)+".")
 	}
 	for _, e := range events {
 		name := s.viewOf(e.Client, "").Name

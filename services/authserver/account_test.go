@@ -44,7 +44,7 @@ func TestAccount(t *testing.T) {
 	page = h.follow(stranger, h.post(stranger, "/passcode", form))
 	for _, want := range []string{
 		"Your account", john, "USA", "“Test Agent”", "Unverified", "buy and sell stocks", "Take access back",
-		"You gave “Test Agent” access.", "You signed in.", "This browser",
+		"You gave “Test Agent” access.", "You signed in: ", "This browser",
 	} {
 		if !strings.Contains(page.Body, want) {
 			t.Errorf("the page lacks %q: %s", want, page.Body)
@@ -104,7 +104,7 @@ func TestAccountSessions(t *testing.T) {
 	h.signInAs(hers, h.authorizeQuery(agent), jane)
 	h.signInAs(here, h.authorizeQuery(agent), john)
 	page := h.get(here, "/account")
-	if strings.Count(page.Body, "last seen") != 2 || strings.Count(page.Body, "This browser") != 1 || !strings.Contains(page.Body, "an unknown browser at 127.0.0.1") {
+	if strings.Count(page.Body, "last seen") != 2 || strings.Count(page.Body, "This browser") != 1 || !strings.Contains(page.Body, "an unknown browser, from 127.0.0.1") {
 		t.Fatalf("%s", page.Body)
 	}
 	if page = h.change(here, "sign out others", ""); !strings.Contains(page.Body, "signed out everywhere else") || strings.Count(page.Body, "last seen") != 1 {

@@ -154,7 +154,7 @@ func TestApprovalDeclined(t *testing.T) {
 	}
 }
 
-// TestApprovalAttacks: whoever is not the client, the grant, the resource
+// TestApprovalAttacks (O14, O16): whoever is not the client, the grant, the resource
 // server and the order that were approved gets nothing for it.
 func TestApprovalAttacks(t *testing.T) {
 	h := newHarness(t)

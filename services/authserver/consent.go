@@ -113,15 +113,19 @@ func (s *server) signedIn(c echo.Context, v visit) (store.User, bool, error) {
 // service makes of how far a client is known is part of it.
 func abilities(c store.Client, scope string, u store.User) []string {
 	agent, unverified := c.Type == clients.TypeMCP, c.Assurance <= clients.AssuranceNone
+	since := "since nobody verified it"
+	if c.Registration == store.RegisteredByReview {
+		since = "since it cannot show that it is itself"
+	}
 	var can []string
 	for value := range strings.FieldsSeq(scope) {
 		switch {
 		case value == oauth.ScopeStocksRead && agent && unverified:
-			can = append(can, "Read the stock prices of your region, "+u.Region+", as they were 15 minutes before, since nobody verified it")
+			can = append(can, "Read the stock prices of your region, "+u.Region+", as they were 15 minutes before, "+since)
 		case value == oauth.ScopeStocksRead:
 			can = append(can, "Read the stock prices of your region, "+u.Region)
 		case value == oauth.ScopeStocksTrade && agent && unverified:
-			can = append(can, "Prepare orders to buy and sell stocks in your name. The stocks service will refuse them, since nobody verified it")
+			can = append(can, "Prepare orders to buy and sell stocks in your name. The stocks service will refuse them, "+since)
 		case value == oauth.ScopeStocksTrade && agent:
 			can = append(can, "Prepare orders to buy and sell stocks in your name. You are asked about each one, on a page like this")
 		case value == oauth.ScopeStocksTrade:
@@ -138,7 +142,7 @@ func abilities(c store.Client, scope string, u store.User) []string {
 // howLong says in plain words how long a client keeps what it is given.
 func howLong(c store.Client) string {
 	if clients.AllowsGrant(c, "refresh_token") {
-		return "For up to 30 days, also while you are away, and until it was not used for a week."
+		return "For up to 30 days, also while you are away. It ends earlier when it is not used for a week."
 	}
 	return "For 15 minutes."
 }

@@ -121,7 +121,7 @@ func (s *server) knownNames() []string {
 func destination(uri string) string {
 	u, err := url.Parse(uri)
 	switch {
-	case err != nil:
+	case err != nil || uri == "":
 		return ""
 	case u.Host == "":
 		return "the app that opens " + u.Scheme + ": links"
