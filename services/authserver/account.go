@@ -79,7 +79,7 @@ func (s *server) changeAccount(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	done := ""
+	var done string
 	switch client := c.FormValue("client"); c.FormValue("action") {
 	case "take back":
 		done, err = "access", s.grants.RevokeConsent(ctx, v.User.ID, client)
