@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -42,11 +43,16 @@ func (s *server) limitRequests(next echo.HandlerFunc) echo.HandlerFunc {
 		case wait == 0:
 			return next(c)
 		case isPage(c.Request()):
-			return pageError{Status: http.StatusTooManyRequests, Title: "Too many requests", RetryAfter: wait,
-				Text: "Very many applications were started from your network. Wait a minute, then start again in yours."}
+			return tooManyRequests(wait)
 		}
 		return &oauth.Error{Code: "slow_down", Status: http.StatusTooManyRequests, RetryAfter: wait, Description: "too many authorization requests; wait a minute"}
 	}
+}
+
+// tooManyRequests tells a person about limitRequests.
+func tooManyRequests(wait time.Duration) error {
+	return pageError{Status: http.StatusTooManyRequests, Title: "Too many requests", RetryAfter: wait,
+		Text: "Very many sign-ins were started from your network. Wait a minute, then start again."}
 }
 
 // authorizeParams reads the parameters from where the method puts them. Not

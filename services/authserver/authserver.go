@@ -63,6 +63,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	g.Go(func() error { s.expire(ctx, db); return nil })
 	g.Go(func() error { s.keys.Run(ctx, log); return nil })
 	g.Go(func() error { <-ctx.Done(); s.revoked.Close(); return nil }) // streams must not delay the end
+	g.Go(func() error { s.grants.NoteUses(ctx); return nil })
 	g.Go(func() error {
 		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), "LISTEN_ADDR", cfg.ListenAddr, log)
 	})

@@ -27,6 +27,9 @@ func (s *server) consentPage(c echo.Context) error {
 	if !ok {
 		return s.next(c, "/signin", v.Request.ID)
 	}
+	if v.Request.Page != "" {
+		return s.arrive(c, v)
+	}
 	ask, err := s.grants.NeedsConsent(c.Request().Context(), v.Request)
 	if err != nil {
 		return err
@@ -34,7 +37,10 @@ func (s *server) consentPage(c echo.Context) error {
 	if !ask {
 		return s.approve(c, v)
 	}
-	return s.page(c, http.StatusOK, "consent", v, map[string]any{"User": user, "As": s.formToken(v.Request.ID, user.ID), "Can": s.abilities(v, user)})
+	return s.page(c, http.StatusOK, "consent", v, map[string]any{
+		"User": user, "As": s.formToken(v.Request.ID, user.ID),
+		"Can": abilities(v.Request.Client, v.Request.Scope, user), "HowLong": howLong(v.Request.Client), "Account": s.cfg.Issuer() + "/account",
+	})
 }
 
 // consent serves POST /consent: the user's decision goes to the client.
@@ -49,6 +55,9 @@ func (s *server) consent(c echo.Context) error {
 	}
 	if !ok {
 		return s.next(c, "/signin", v.Request.ID)
+	}
+	if v.Request.Page != "" {
+		return s.arrive(c, v) // nobody asks for anything
 	}
 	if !hmac.Equal([]byte(c.FormValue("as")), []byte(s.formToken(v.Request.ID, v.Request.UserID))) {
 		return s.next(c, "/consent", v.Request.ID) // the page was shown to another user, in another tab
@@ -100,23 +109,40 @@ func (s *server) signedIn(c echo.Context, v visit) (store.User, bool, error) {
 	return user, true, nil
 }
 
-// abilities says in plain words what the client will be able to do.
-func (s *server) abilities(v visit, u store.User) []string {
+// abilities says in plain words what a scope lets a client do. What the stocks
+// service makes of how far a client is known is part of it.
+func abilities(c store.Client, scope string, u store.User) []string {
+	agent, unverified := c.Type == clients.TypeMCP, c.Assurance <= clients.AssuranceNone
+	since := "since nobody verified it"
+	if c.Registration == store.RegisteredByReview {
+		since = "since it cannot show that it is itself"
+	}
 	var can []string
-	for scope := range strings.FieldsSeq(v.Request.Scope) {
-		switch scope {
-		case oauth.ScopeStocksRead:
+	for value := range strings.FieldsSeq(scope) {
+		switch {
+		case value == oauth.ScopeStocksRead && agent && unverified:
+			can = append(can, "Read the stock prices of your region, "+u.Region+", as they were 15 minutes before, "+since)
+		case value == oauth.ScopeStocksRead:
 			can = append(can, "Read the stock prices of your region, "+u.Region)
-		case oauth.ScopeStocksTrade:
-			can = append(can, "Trade stocks in your name")
-		case oauth.ScopeOpenID:
+		case value == oauth.ScopeStocksTrade && agent && unverified:
+			can = append(can, "Prepare orders to buy and sell stocks in your name. The stocks service will refuse them, "+since)
+		case value == oauth.ScopeStocksTrade && agent:
+			can = append(can, "Prepare orders to buy and sell stocks in your name. You are asked about each one, on a page like this")
+		case value == oauth.ScopeStocksTrade:
+			can = append(can, "Buy and sell stocks in your name")
+		case value == oauth.ScopeOpenID:
 			can = append(can, "Know that you are you when you come back")
-		case oauth.ScopeEmail:
+		case value == oauth.ScopeEmail:
 			can = append(can, "Know your email address, "+u.Email)
 		}
 	}
-	if clients.AllowsGrant(v.Request.Client, "refresh_token") {
-		can = append(can, "Keep this access for up to 30 days, also while you are away")
-	}
 	return can
+}
+
+// howLong says in plain words how long a client keeps what it is given.
+func howLong(c store.Client) string {
+	if clients.AllowsGrant(c, "refresh_token") {
+		return "For up to 30 days, also while you are away. It ends earlier when it is not used for a week."
+	}
+	return "For 15 minutes."
 }

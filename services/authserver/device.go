@@ -103,9 +103,9 @@ func (s *server) deviceDone(c echo.Context, allowed bool) error {
 // device. The danger is not a wrong address but a right one in wrong hands: a
 // stranger who started this and sent the victim the code (RFC 8628 §5.4).
 func (s *server) viewOfDevice(v visit) clientView {
-	view := viewOf(v.Request.Client, "")
+	view := s.viewOf(v.Request.Client, "")
 	view.Goes = "a device or program that shows this code: " + s.grants.UserCodeOf(v.Request)
-	view.Warning = "Go on only if you see this code on a device in front of you, and started this there yourself. " +
-		"If somebody sent you the code or a link with it, they would get the access: close this page."
+	view.Warnings = append(view.Warnings, "Go on only if you see this code on a device in front of you, and started this there yourself. "+
+		"If somebody sent you the code or a link with it, they would get the access: close this page.")
 	return view
 }

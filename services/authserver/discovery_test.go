@@ -13,7 +13,8 @@ import (
 
 // pagePaths are the routes that are no protocol endpoints: what a person
 // sees, what is found at a well-known place, and the health check.
-var pagePaths = []string{"/", "/signin", "/passcode", "/consent", "/signout", "/device", "/static/*", "/healthz",
+var pagePaths = []string{"/", "/signin", "/passcode", "/consent", "/signout", "/device", "/approve", "/account", "/static/*", "/healthz",
+	"/approvals", // between this server and its resource servers
 	"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 
 // TestDiscoveryTellsTheTruth walks the metadata: what is advertised is served,

@@ -2,12 +2,16 @@ package authserver
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"html/template"
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -24,15 +28,26 @@ var templateFiles embed.FS
 var staticFiles embed.FS
 
 // templates are one set a page, each with the layout around it.
-var templates = parseTemplates("signin", "passcode", "consent", "error", "signout", "home", "device", "devicedone")
+var templates = parseTemplates("signin", "passcode", "consent", "error", "signout", "home", "device", "devicedone", "approve", "approvedone", "account")
 
 func parseTemplates(names ...string) map[string]*template.Template {
 	out := map[string]*template.Template{}
 	for _, name := range names {
-		out[name] = template.Must(template.ParseFS(templateFiles, "templates/layout.html", "templates/client.html", "templates/"+name+".html"))
+		out[name] = template.Must(template.New(name).Funcs(template.FuncMap{"style": styleSheet}).ParseFS(templateFiles, "templates/layout.html", "templates/client.html", "templates/"+name+".html"))
 	}
 	return out
 }
+
+// styleSheet is the address of the style sheet. It changes with the sheet, which
+// browsers keep.
+var styleSheet = sync.OnceValue(func() string {
+	sheet, err := staticFiles.ReadFile("static/style.css")
+	if err != nil {
+		panic(err) // the file is embedded
+	}
+	sum := sha256.Sum256(sheet)
+	return "/static/style.css?v=" + hex.EncodeToString(sum[:4])
+})
 
 // static serves the style sheet.
 func static() http.Handler {
@@ -51,39 +66,62 @@ func static() http.Handler {
 // clientView is what every page says about the client, so that nobody has to
 // take its word for anything.
 type clientView struct {
-	Name     string // as it calls itself, made harmless
+	Name     string // as it calls itself, made harmless and short
+	FullName string // made harmless
+	Badge    string // how far it is known, in a word or two
+	Known    bool   // the badge is a good one
 	Trust    string // how it came to be known, in plain words
-	Verified string // the domain that it controls, if any
 	Goes     string // where the answer is sent
-	Warning  string
+	Warnings []string
 }
 
-func viewOf(c store.Client, redirectURI string) clientView {
-	v := clientView{Name: login.PlainName(c.Name), Goes: destination(redirectURI)}
+// viewOf says what is known of a client whose answer goes to a redirect URI;
+// empty where none goes anywhere.
+func (s *server) viewOf(c store.Client, redirectURI string) clientView {
+	v := clientView{FullName: login.PlainName(c.Name), Goes: destination(redirectURI)}
+	v.Name = shortName(v.FullName)
 	switch c.Registration {
 	case store.RegisteredByReview:
+		v.Badge, v.Known = "Known here", true
 		v.Trust = "It is known here: the people who run this server registered it."
 	case store.RegisteredByDocument:
-		u, err := url.Parse(c.ID)
-		if err == nil {
-			v.Verified = u.Host
+		host := ""
+		if u, err := url.Parse(c.ID); err == nil {
+			host = u.Host
 		}
-		v.Trust = "It is described by a document at " + v.Verified + ", so whoever runs that site vouches for it. Nobody here checked it."
+		v.Badge, v.Known = "Verified: "+host, true
+		v.Trust = "It is described by a document at " + host + ", so whoever runs that site vouches for it. Nobody here checked it."
+	case "":
+		v.Badge, v.Trust = "Not known any more", "Its registration is gone."
 	default:
+		v.Badge = "Unverified"
 		v.Trust = "It registered itself. Nobody checked who made it, and the name is its own choice."
+	}
+	if c.Registration != store.RegisteredByReview {
+		v.Warnings = nameWarnings(c.Name, s.knownNames())
 	}
 	if clients.IsLoopback(redirectURI) {
 		v.Goes = "a program on the computer that this browser runs on (" + v.Goes + ")"
-		v.Warning = "Any program on this computer can use that name. Go on only if you just started this yourself."
+		v.Warnings = append(v.Warnings, "Any program on this computer can use that name. Go on only if you just started this yourself.")
 	}
 	return v
+}
+
+// knownNames are those of the reviewed clients.
+func (s *server) knownNames() []string {
+	var names []string
+	for _, c := range s.clients.Presets {
+		names = append(names, c.Name)
+	}
+	slices.Sort(names) // always the same one is named where two would do
+	return names
 }
 
 // destination is the part of a redirect URI that says who gets the answer.
 func destination(uri string) string {
 	u, err := url.Parse(uri)
 	switch {
-	case err != nil:
+	case err != nil || uri == "":
 		return ""
 	case u.Host == "":
 		return "the app that opens " + u.Scheme + ": links"
@@ -97,9 +135,13 @@ func (s *server) page(c echo.Context, status int, name string, v visit, data map
 		data = map[string]any{}
 	}
 	data["Visit"] = v
-	data["Client"] = viewOf(v.Request.Client, v.Request.RedirectURI)
-	if v.Request.Device != "" {
+	switch {
+	case v.Request.Page != "":
+		data["Purpose"] = purpose(v.Request.Page)
+	case v.Request.Device != "":
 		data["Client"] = s.viewOfDevice(v)
+	default:
+		data["Client"] = s.viewOf(v.Request.Client, v.Request.RedirectURI)
 	}
 	data["Resource"] = v.Request.Resource
 	data["Inbox"] = s.cfg.Origin("mail")

@@ -101,7 +101,7 @@ func TestPasscodeIsBoundToItsRequest(t *testing.T) {
 func TestUnknownUser(t *testing.T) {
 	h := newHarness(t)
 	normal := func(a answer, email string) string {
-		for _, v := range []string{email, fields(a).Get("request"), fields(a).Get("csrf")} {
+		for _, v := range []string{maskedAddress(email), fields(a).Get("request"), fields(a).Get("csrf")} {
 			a.Body = strings.ReplaceAll(a.Body, v, "…")
 		}
 		return a.Body
@@ -260,8 +260,15 @@ func TestPageHeaders(t *testing.T) {
 	signin := h.follow(browser, begun)
 	passcode := h.ask(h.newBrowser(), john)
 	consent := h.signInAs(h.newBrowser(), query, john)
+	owner, access := h.trader(query.Get("client_id"), john)
+	order := h.ordered(access, aldp)
+	approve := h.get(owner, approvePath(order))
+	sheet := h.get(browser, styleSheet())
+	if sheet.Status != http.StatusOK || !strings.HasPrefix(sheet.Header.Get("Content-Type"), "text/css") || strings.Contains(sheet.Body, "url(") || strings.Contains(sheet.Body, "@import") {
+		t.Errorf("style sheet: %d %v", sheet.Status, sheet.Header)
+	}
 	for name, a := range map[string]answer{
-		"sign in": signin, "passcode": passcode, "consent": consent, "sign out": h.get(browser, "/signout"), "home": h.get(browser, "/"),
+		"sign in": signin, "passcode": passcode, "consent": consent, "approve": approve, "approved": h.settle(owner, order, "allow"), "account": h.get(owner, "/account"), "device": h.get(browser, "/device"), "sign out": h.get(browser, "/signout"), "home": h.get(browser, "/"),
 		"local error": h.get(browser, "/authorize"), "stale": h.get(browser, "/consent?request=x"), "not found": h.get(browser, "/nothing"),
 	} {
 		csp := a.Header.Get("Content-Security-Policy")
@@ -269,6 +276,12 @@ func TestPageHeaders(t *testing.T) {
 			a.Header.Get("X-Frame-Options") != "DENY" || a.Header.Get("Referrer-Policy") != "no-referrer" || a.Header.Get("Cache-Control") != "no-store" ||
 			a.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: headers %v", name, a.Header)
+		}
+		if weight := len(a.Body) + len(sheet.Body); weight > 60_000 {
+			t.Errorf("%s weighs %d bytes", name, weight)
+		}
+		if strings.Count(a.Body, "<h1>") != 1 || !strings.Contains(a.Body, `<html lang="en">`) {
+			t.Errorf("%s: want one heading and a language: %s", name, a.Body)
 		}
 		if strings.Contains(a.Body, "<script") || strings.Contains(a.Body, "style=") || strings.Contains(a.Body, `src="http`) {
 			t.Errorf("%s: script, inline style or third-party content", name)
@@ -280,6 +293,47 @@ func TestPageHeaders(t *testing.T) {
 				t.Errorf("cookie %q lacks %s", cookie, want)
 			}
 		}
+	}
+}
+
+// TestResend: the passcode page shows the address by halves, and has a new
+// passcode sent after a while, which ends the one before (attack O5); a server
+// that is asked too early waits as well.
+func TestResend(t *testing.T) {
+	h := newHarness(t)
+	browser := h.newBrowser()
+	page := h.ask(browser, john)
+	if strings.Contains(page.Body, john) || !strings.Contains(page.Body, "j•••@demo.example") || !strings.Contains(page.Body, `class="resend wait3`) {
+		t.Errorf("%s", page.Body)
+	}
+	again := with(fields(page), "again", "1")
+	first, sent := h.mail.passcode(john), h.mail.count()
+	if early := h.follow(browser, h.post(browser, "/signin", again)); h.mail.count() != sent || !strings.Contains(early.Body, "Enter the passcode") {
+		t.Errorf("asked at once: %d mails more, %s", h.mail.count()-sent, early.Body)
+	}
+	h.wait(18 * time.Second)
+	if later := h.get(browser, "/passcode?request="+again.Get("request")); !strings.Contains(later.Body, `class="resend wait15"`) {
+		t.Errorf("with 12 seconds to go: %s", later.Body)
+	}
+	h.wait(12 * time.Second)
+	page = h.follow(browser, h.post(browser, "/signin", again))
+	if h.mail.count() != sent+1 {
+		t.Fatalf("asked after half a minute: %s", page.Body)
+	}
+	if first != h.mail.passcode(john) { // the same once in 10^8 runs
+		if a := h.try(browser, page, first); strings.Contains(a.Body, "Allow access?") {
+			t.Error("O5 the first passcode still works")
+		}
+	}
+	for range 5 {
+		page = h.try(browser, page, "x")
+	}
+	h.follow(browser, h.post(browser, "/signin", again)) // nothing is on its way any more: no wait
+	if h.mail.count() != sent+2 {
+		t.Error("a passcode that died has to be waited for")
+	}
+	if page = h.try(browser, page, h.mail.passcode(john)); !strings.Contains(page.Body, "Allow access?") {
+		t.Errorf("%s", page.Body)
 	}
 }
 

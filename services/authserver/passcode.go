@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,6 +42,9 @@ func (s *server) passcode(c echo.Context) error {
 	if err := s.login.SignOut(c.Request().Context(), cookie(c, sessionCookie)); err != nil { // the session that this one replaces
 		return err
 	}
+	if err := s.login.NameSession(c.Request().Context(), session, c.RealIP(), c.Request().UserAgent()); err != nil {
+		return err
+	}
 	setCookie(c, sessionCookie, session)
 	return s.next(c, "/consent", v.Request.ID)
 }
@@ -58,5 +64,28 @@ func (s *server) askPasscode(c echo.Context, v visit, status int, problem string
 	case problem != "":
 		problem += fmt.Sprintf(" Tries left: %d.", sent.TriesLeft)
 	}
-	return s.page(c, status, "passcode", v, map[string]any{"Problem": problem, "Email": sent.Email, "Dead": sent.TriesLeft <= 0})
+	return s.page(c, status, "passcode", v, map[string]any{
+		"Problem": problem, "Email": maskedAddress(sent.Email), "Dead": sent.TriesLeft <= 0,
+		"Wait": waitClass(s.resendWait(sent)),
+	})
+}
+
+// maskedAddress is an address that its owner knows again, and that who looks
+// over their shoulder does not learn.
+func maskedAddress(email string) string {
+	at := strings.LastIndex(email, "@")
+	_, size := utf8.DecodeRuneInString(email)
+	if at < size {
+		return "•••"
+	}
+	return email[:size] + "•••" + email[at:]
+}
+
+// waitClass names the style of a countdown that has at most so long to go: the
+// style sheet has one for each five seconds, since no page may bring its own.
+func waitClass(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("wait%d", (int(d.Seconds())/5+1)*5)
 }

@@ -31,6 +31,8 @@ func (s *server) routes() http.Handler {
 	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
 	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
 	e.GET("/revocations", s.revocations, noStore, s.authenticated) // a stream
+	e.POST("/approvals", s.askApproval, noStore, form, s.authenticated) // resource servers: an order for the user to decide
+	e.GET("/approvals/:id", s.readApproval, noStore, s.authenticated)
 
 	// What a person sees, in this order. Answers are pages.
 	e.GET("/authorize", s.authorize, noStore, s.limitRequests)
@@ -43,6 +45,10 @@ func (s *server) routes() http.Handler {
 	e.POST("/consent", s.consent, noStore, s.sameOrigin)
 	e.GET("/device", s.devicePage, noStore) // where the user of a device begins
 	e.POST("/device", s.deviceCode, noStore, s.sameOrigin)
+	e.GET("/approve", s.approvePage, noStore) // where the user decides about an order
+	e.POST("/approve", s.decideApproval, noStore, s.sameOrigin)
+	e.GET("/account", s.accountPage, noStore)
+	e.POST("/account", s.changeAccount, noStore, s.sameOrigin)
 	e.GET("/signout", s.signOutPage, noStore)
 	e.POST("/signout", s.signOut, noStore, s.sameOrigin)
 	e.GET("/logout", s.logout, noStore)

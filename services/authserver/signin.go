@@ -41,12 +41,23 @@ func (s *server) signIn(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.login.Send(c.Request().Context(), v.Request.ID, c.FormValue("email"), c.RealIP(),
-		login.Message{ClientName: v.Request.Client.Name, Site: s.cfg.Issuer(), IP: c.RealIP(), UserAgent: c.Request().UserAgent()})
+	email := c.FormValue("email")
+	if c.FormValue("again") != "" { // the passcode page knows the address by halves alone
+		wait, to, err := s.resend(c, v)
+		if err != nil {
+			return err
+		}
+		if wait > 0 || to == "" {
+			return s.next(c, "/passcode", v.Request.ID)
+		}
+		email = to
+	}
+	err = s.login.Send(c.Request().Context(), v.Request.ID, email, c.RealIP(),
+		login.Message{ClientName: v.Request.Client.Name, Own: v.Request.Page != "", Site: s.cfg.Issuer(), IP: c.RealIP(), UserAgent: c.Request().UserAgent()})
 	switch {
 	case errors.Is(err, login.ErrBadAddress):
 		return s.page(c, http.StatusBadRequest, "signin", v, map[string]any{
-			"Problem": "That is not an email address. Check it and try again.", "Email": c.FormValue("email")})
+			"Problem": "That is not an email address. Check it and try again.", "Email": email})
 	case errors.Is(err, login.ErrTooMany):
 		return pageError{Status: http.StatusTooManyRequests, Title: "Too many passcodes", RetryAfter: 10 * time.Minute,
 			Text: "Very many passcodes were asked for from your network. Wait ten minutes, then go back and try again."}
@@ -58,4 +69,25 @@ func (s *server) signIn(c echo.Context) error {
 		return err
 	}
 	return s.next(c, "/passcode", v.Request.ID)
+}
+
+// resend returns the address that the last passcode of a request went to, and
+// how long to wait until another may be asked for: mail takes its time, and a
+// new passcode ends the one that is on its way.
+func (s *server) resend(c echo.Context, v visit) (wait time.Duration, to string, err error) {
+	sent, err := s.login.Sent(c.Request().Context(), v.Request.ID)
+	if errors.Is(err, login.ErrNoPasscode) {
+		return 0, "", nil
+	}
+	return s.resendWait(sent), sent.Email, err
+}
+
+// resendAfter is how long a passcode is given to arrive.
+const resendAfter = 30 * time.Second
+
+func (s *server) resendWait(sent login.Passcode) time.Duration {
+	if sent.TriesLeft <= 0 {
+		return 0 // there is nothing left to wait for
+	}
+	return max(0, sent.SentAt.Add(resendAfter).Sub(s.now()))
 }

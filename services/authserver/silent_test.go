@@ -150,7 +150,7 @@ func TestStepUp(t *testing.T) {
 	plain.Del("scope")
 	trade.Set("scope", "stocks/read stocks/trade")
 	page := h.signInAs(browser, plain, john)
-	if strings.Contains(page.Body, "Trade stocks") {
+	if strings.Contains(page.Body, "buy and sell") {
 		t.Error("a client that named no scope asks for trading")
 	}
 	tokens := h.post(h.newBrowser(), "/token", redeemForm(agent, h.decide(browser, page, "allow").Get("code")))
@@ -158,7 +158,7 @@ func TestStepUp(t *testing.T) {
 		t.Errorf("default scope %v", tokens.JSON["scope"])
 	}
 	begin := func(query url.Values) answer { return h.follow(browser, h.get(browser, "/authorize?"+query.Encode())) }
-	if page := begin(trade); !strings.Contains(page.Body, "Trade stocks in your name") {
+	if page := begin(trade); !strings.Contains(page.Body, "buy and sell stocks in your name") {
 		t.Errorf("right after signing in: %s", page.Body)
 	}
 	h.wait(5*time.Minute + time.Second)

@@ -106,6 +106,7 @@ func (p provider) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.To
 		Targets:            append(slices.Clone(r.PostForm["resource"]), r.PostForm["audience"]...),
 		Scope:              r.PostForm.Get("scope"),
 		HasActorToken:      r.Data.ActorToken != "",
+		ApprovalID:         r.PostForm.Get("approval_id"),
 	}))
 }
 

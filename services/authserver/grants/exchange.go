@@ -21,13 +21,14 @@ type ExchangeRule struct {
 	Client   string
 	From, To string   // audiences
 	Scopes   []string // at most
+	Approved []string // beyond them, for one operation that the user approved (approval.go)
 }
 
 // ExchangePolicy is the whole of who may exchange what. Everything else is
 // refused.
 func (s *Service) ExchangePolicy() []ExchangeRule {
 	return []ExchangeRule{
-		{Client: "stocksmcp", From: s.Site.MCPResource(), To: s.Site.APIResource(), Scopes: []string{oauth.ScopeStocksRead}},
+		{Client: "stocksmcp", From: s.Site.MCPResource(), To: s.Site.APIResource(), Scopes: []string{oauth.ScopeStocksRead}, Approved: []string{oauth.ScopeStocksTrade}},
 	}
 }
 
@@ -39,6 +40,7 @@ type ExchangeRequest struct {
 	Targets            []string // resource and audience
 	Scope              string
 	HasActorToken      bool
+	ApprovalID         string // of the operation that the token is to be good for, if any (approval.go)
 }
 
 // Exchange trades the token that a resource server was called with for one for
@@ -61,9 +63,16 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 	if err != nil {
 		return Tokens{}, err
 	}
-	scope, err := narrow(req.Scope, strings.Join(intersect(strings.Fields(subject.Scope), rule.Scopes), " "))
+	allowed, lifetime := rule.Scopes, ExchangedLifetime
+	if req.ApprovalID != "" {
+		allowed, lifetime = slices.Concat(rule.Scopes, rule.Approved), ApprovedLifetime
+	}
+	scope, err := narrow(req.Scope, strings.Join(intersect(strings.Fields(subject.Scope), allowed), " "))
 	if err != nil {
 		return Tokens{}, err
+	}
+	if req.ApprovalID != "" && !hasAny(scope, rule.Approved) {
+		return Tokens{}, oauth.InvalidScope("an approval is for " + strings.Join(rule.Approved, " ") + ", which the subject token lacks or you did not ask for")
 	}
 	now := s.Now()
 	claims := s.claims(t)
@@ -71,8 +80,13 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 	claims.Audience = jwt.ClaimStrings{rule.To}
 	claims.Scope = scope
 	claims.IssuedAt = jwt.NewNumericDate(now)
-	claims.ExpiresAt = jwt.NewNumericDate(earliest(now.Add(ExchangedLifetime), subject.ExpiresAt.Time))
+	claims.ExpiresAt = jwt.NewNumericDate(earliest(now.Add(lifetime), subject.ExpiresAt.Time))
 	claims.Actor = &token.Actor{Subject: caller.ID, Actor: subject.Actor} // RFC 8693 §4.1: the newest actor is outermost
+	if req.ApprovalID != "" {                                             // last of all: it is used up
+		if err := s.takeApproval(ctx, caller, req.ApprovalID, t, &claims); err != nil {
+			return Tokens{}, err
+		}
+	}
 	raw, err := s.Keys.Sign(token.Type, claims)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("sign token: %w", err)
@@ -88,6 +102,25 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 		ExpiresIn:       int64(claims.ExpiresAt.Sub(now).Seconds()),
 		Scope:           scope,
 	}, nil
+}
+
+// approvalRule finds the rule that lets a client put operations to the user.
+func (s *Service) approvalRule(caller store.Client, req ExchangeRequest) (ExchangeRule, error) {
+	for _, rule := range s.ExchangePolicy() {
+		if rule.Client != caller.ID || len(rule.Approved) == 0 {
+			continue
+		}
+		if !slices.Contains([]string{oauth.TokenTypeAccessToken, oauth.TokenTypeJWT}, req.SubjectTokenType) {
+			return rule, oauth.InvalidRequest("subject_token_type must be " + oauth.TokenTypeAccessToken)
+		}
+		return rule, nil
+	}
+	return ExchangeRule{}, oauth.UnauthorizedClient("this client may not ask for approvals")
+}
+
+// hasAny reports whether a scope has one of some values.
+func hasAny(scope string, values []string) bool {
+	return len(intersect(strings.Fields(scope), values)) > 0
 }
 
 // exchangeRule finds the rule that a request falls under.

@@ -68,6 +68,16 @@ type grantStore interface {
 	ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error
 	DenyDevice(ctx context.Context, id string) error
 	TakeDevice(ctx context.Context, id string) (store.Grant, error)
+
+	AskApproval(ctx context.Context, a store.Approval, maxPending int, declinedSince time.Time) (out store.Approval, created bool, err error)
+	Approval(ctx context.Context, id string) (store.LiveApproval, error)
+	DecideApproval(ctx context.Context, id, userID, status string, authTime, now time.Time) error
+	TakeApproval(ctx context.Context, id, grantID, caller string, now time.Time) error
+
+	NoteUses(ctx context.Context, uses map[string]time.Time) error
+	Access(ctx context.Context, userID string, now time.Time, limit int) ([]store.Access, error)
+	Consents(ctx context.Context, userID string, limit int) ([]store.Consent, error)
+	Approvals(ctx context.Context, userID string, limit int) ([]store.LiveApproval, error)
 }
 
 // Service performs the grants.
@@ -84,6 +94,8 @@ type Service struct {
 	// jwts keeps the JWT behind each opaque token, so that it is signed once.
 	// Whether the token still is good is asked of the store every time.
 	jwts *lru.Cache[string, string]
+
+	uses *uses
 }
 
 // jwtCache is how many signed JWTs are kept: about 1 kB each.
@@ -95,7 +107,7 @@ func New(s Service) *Service {
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	s.jwts = cache
+	s.jwts, s.uses = cache, &uses{last: map[string]time.Time{}}
 	return &s
 }
 

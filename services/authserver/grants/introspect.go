@@ -41,6 +41,7 @@ func (s *Service) Introspect(ctx context.Context, caller store.Client, secret st
 	if t.Kind != store.AccessToken || !slices.Contains(audiences, t.Grant.Resource) {
 		return token.Claims{}, store.ErrNotFound
 	}
+	s.uses.note(t.GrantID, s.Now())
 	claims := s.claims(t)
 	claims.Confirmation = confirmation(t.JKT)
 	return claims, nil

@@ -28,6 +28,7 @@ var (
 type letterView struct {
 	First, Second   string // halves of the passcode
 	Client, Site    string
+	Own             bool
 	Address, Family string // where the request came from
 	Minutes         int
 }
@@ -47,7 +48,7 @@ func (m *SMTP) letter(msg Message) (*mail.Msg, error) {
 	half := len(msg.Passcode) / 2
 	view := letterView{
 		First: msg.Passcode[:half], Second: msg.Passcode[half:],
-		Client: PlainName(msg.ClientName), Site: msg.Site,
+		Client: PlainName(msg.ClientName), Site: msg.Site, Own: msg.Own,
 		Address: plainAddress(msg.IP), Family: browserFamily(msg.UserAgent),
 		Minutes: int(msg.Lifetime.Minutes()),
 	}

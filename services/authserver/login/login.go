@@ -34,6 +34,9 @@ type loginStore interface {
 	Session(ctx context.Context, id store.Hash) (store.Session, store.User, error)
 	TouchSession(ctx context.Context, id store.Hash, now time.Time) error
 	DeleteSession(ctx context.Context, id store.Hash) error
+	NameSession(ctx context.Context, id store.Hash, browser, address string) error
+	Sessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.NamedSession, error)
+	DeleteOtherSessions(ctx context.Context, userID string, keep store.Hash) error
 }
 
 // Mailer delivers messages.

@@ -20,6 +20,7 @@ type Message struct {
 	To, Passcode string
 	Lifetime     time.Duration
 	ClientName   string // who asks for access
+	Own          bool   // nobody does: the user signs in for a page of this server
 	Site         string // where the passcode is to be typed
 	IP           string // where the request came from
 	UserAgent    string // of the browser that it came from

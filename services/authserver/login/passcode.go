@@ -37,6 +37,7 @@ var (
 // Passcode says, for a page, what was sent for a request.
 type Passcode struct {
 	Email     string
+	SentAt    time.Time
 	ExpiresAt time.Time
 	TriesLeft int
 }
@@ -102,7 +103,7 @@ func (s *Service) Sent(ctx context.Context, requestID string) (Passcode, error) 
 	if !s.Now().Before(p.ExpiresAt) {
 		left = 0
 	}
-	return Passcode{Email: p.Email, ExpiresAt: p.ExpiresAt, TriesLeft: left}, nil
+	return Passcode{Email: p.Email, SentAt: p.ExpiresAt.Add(-passcodeLifetime), ExpiresAt: p.ExpiresAt, TriesLeft: left}, nil
 }
 
 // Check compares what the user typed with the passcode of the request. The

@@ -21,6 +21,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
 	ErrReused   = errors.New("used before") // a secret that may be used once
+	ErrFull     = errors.New("too many")    // a bound on how much is kept
 )
 
 // Hash is what is stored of a secret of at least 128 random bits. Such a
@@ -97,6 +98,7 @@ type Request struct {
 	HintedUser   string        // id_token_hint: nobody else may be signed in; empty for anybody
 	MaxAge       time.Duration // negative when not asked for
 	Device       string        // id of the device that waits for it; the answer then goes there and not to RedirectURI
+	Page         string        // page of this server that the user signs in for; there is no client then, and no answer
 	UserID       string        // empty until signed in
 	AuthTime     time.Time
 	ExpiresAt    time.Time
@@ -121,6 +123,12 @@ type Session struct {
 	ExpiresAt time.Time // absolute
 }
 
+// NamedSession is a session as its user knows it again.
+type NamedSession struct {
+	Session
+	Browser, Address string // where it began; empty where that was not noted
+}
+
 // Consent is what a user allowed a client, for as long as they let it.
 type Consent struct {
 	UserID, ClientID, RedirectURI, Resource, Scope string
@@ -140,6 +148,13 @@ type Grant struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time // absolute, refreshing does not move it
 	Revoked   bool
+}
+
+// Access is a grant as its user looks at it.
+type Access struct {
+	Grant
+	UsedAt time.Time // zero when it was not used, or not for long enough to be noted
+	Live   bool      // something that was issued for it still is good
 }
 
 // Code is an authorization code.
@@ -180,6 +195,37 @@ const (
 	DeviceDenied   = "denied"
 	DeviceRedeemed = "redeemed"
 )
+
+// Approval is one order that a resource server asks a user to decide about, in
+// the name of the client that a grant was given to. It is good for one
+// exchange of a token of that grant, by that resource server.
+type Approval struct {
+	ID        string
+	GrantID   string
+	Caller    string    // client id of the resource server that asked
+	Details   string    // the order as canonical JSON
+	Status    string    // one of the Approval constants
+	AuthTime  time.Time // when the user who decided had signed in; zero before
+	CreatedAt time.Time
+	DecidedAt time.Time // zero before
+	ExpiresAt time.Time
+}
+
+// Approval statuses.
+const (
+	ApprovalPending  = "pending"
+	ApprovalApproved = "approved"
+	ApprovalDeclined = "declined"
+	ApprovalUsed     = "used"
+	ApprovalExpired  = "expired" // not stored: a matter of time, and of what the approval hangs on
+)
+
+// LiveApproval is an approval with all that decides whether it is good.
+type LiveApproval struct {
+	Approval
+	Grant Grant
+	User  User
+}
 
 // Token kinds.
 const (

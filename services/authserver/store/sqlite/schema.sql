@@ -162,3 +162,32 @@ CREATE TABLE IF NOT EXISTS assertions (
     expires_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS assertions_expiry ON assertions (expires_at);
+
+-- Orders that users decide about, each good for one token exchange.
+CREATE TABLE IF NOT EXISTS approvals (
+    id         TEXT PRIMARY KEY,
+    grant_id   TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+    caller     TEXT NOT NULL,
+    details    TEXT NOT NULL, -- JSON
+    status     TEXT NOT NULL DEFAULT 'pending',
+    auth_time  INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    decided_at INTEGER NOT NULL DEFAULT 0,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS approvals_grant ON approvals (grant_id, expires_at);
+CREATE INDEX IF NOT EXISTS approvals_expiry ON approvals (expires_at);
+
+-- When a grant was last used, as exactly as the account page shows it.
+CREATE TABLE IF NOT EXISTS grant_uses (
+    grant_id TEXT PRIMARY KEY REFERENCES grants (id) ON DELETE CASCADE,
+    used_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Where a session began, in words that tell the user which one it is.
+CREATE TABLE IF NOT EXISTS session_origins (
+    session_id BLOB PRIMARY KEY REFERENCES sessions (id) ON DELETE CASCADE,
+    browser    TEXT NOT NULL,
+    address    TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS sessions_user ON sessions (user_id);

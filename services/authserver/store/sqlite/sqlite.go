@@ -123,7 +123,7 @@ func (db *DB) Expire(ctx context.Context, now time.Time) error {
 			return fmt.Errorf("expire: %w", err)
 		}
 	}
-	if err := errors.Join(db.expireDevices(ctx, now), db.expireClients(ctx, now)); err != nil {
+	if err := errors.Join(db.expireDevices(ctx, now), db.expireApprovals(ctx, now), db.expireClients(ctx, now)); err != nil {
 		return fmt.Errorf("expire: %w", err)
 	}
 	_, err := db.write.ExecContext(ctx, "DELETE FROM passcode_log WHERE sent_at <= ?", now.Add(-time.Hour).UnixMilli())

@@ -125,6 +125,18 @@ func (s *suite) outage() {
 		"Keys":          func() error { _, err := s.Keys(ctx); return err },
 		"Expire":        func() error { return s.Expire(ctx, now) },
 		"Ping":          func() error { return s.Ping(ctx) },
+
+		"AskApproval":         func() error { _, _, err := s.AskApproval(ctx, approval("a1"), 5, now); return err },
+		"Approval":            func() error { _, err := s.Approval(ctx, ""); return err },
+		"DecideApproval":      func() error { return s.DecideApproval(ctx, "", "", "", now, now) },
+		"TakeApproval":        func() error { return s.TakeApproval(ctx, "", "", "", now) },
+		"NameSession":         func() error { return s.NameSession(ctx, h, "", "") },
+		"Sessions":            func() error { _, err := s.Sessions(ctx, "", now, 1); return err },
+		"DeleteOtherSessions": func() error { return s.DeleteOtherSessions(ctx, "", h) },
+		"NoteUses":            func() error { return s.NoteUses(ctx, map[string]time.Time{"g1": now}) },
+		"Access":              func() error { _, err := s.Access(ctx, "", now, 1); return err },
+		"Consents":            func() error { _, err := s.Consents(ctx, "", 1); return err },
+		"Approvals":           func() error { _, err := s.Approvals(ctx, "", 1); return err },
 		"LogPasscode": func() error {
 			_, err := s.LogPasscode(ctx, "", "", now, now, func(int, int, int) bool { return true })
 			return err

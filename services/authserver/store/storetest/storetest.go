@@ -40,6 +40,11 @@ type Store interface {
 	DenyDevice(ctx context.Context, id string) error
 	TakeDevice(ctx context.Context, id string) (store.Grant, error)
 
+	AskApproval(ctx context.Context, a store.Approval, maxPending int, declinedSince time.Time) (out store.Approval, created bool, err error)
+	Approval(ctx context.Context, id string) (store.LiveApproval, error)
+	DecideApproval(ctx context.Context, id, userID, status string, authTime, now time.Time) error
+	TakeApproval(ctx context.Context, id, grantID, caller string, now time.Time) error
+
 	AddRequest(ctx context.Context, r store.Request) error
 	Request(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
 	TakeRequest(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
@@ -57,6 +62,14 @@ type Store interface {
 	Session(ctx context.Context, id store.Hash) (store.Session, store.User, error)
 	TouchSession(ctx context.Context, id store.Hash, now time.Time) error
 	DeleteSession(ctx context.Context, id store.Hash) error
+	NameSession(ctx context.Context, id store.Hash, browser, address string) error
+	Sessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.NamedSession, error)
+	DeleteOtherSessions(ctx context.Context, userID string, keep store.Hash) error
+
+	NoteUses(ctx context.Context, uses map[string]time.Time) error
+	Access(ctx context.Context, userID string, now time.Time, limit int) ([]store.Access, error)
+	Consents(ctx context.Context, userID string, limit int) ([]store.Consent, error)
+	Approvals(ctx context.Context, userID string, limit int) ([]store.LiveApproval, error)
 
 	AddConsent(ctx context.Context, c store.Consent) error
 	HasConsent(ctx context.Context, c store.Consent) (bool, error)
@@ -110,6 +123,10 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"parallel logging": (*suite).parallelLogging,
 		"expiry":           (*suite).expiry,
 		"outage":           (*suite).outage,
+		"approvals":        (*suite).approvals,
+		"approval is one":  (*suite).approvalIsOne,
+		"account":          (*suite).account,
+		"own sessions":     (*suite).ownSessions,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,156 @@
+package authserver
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/store"
+)
+
+// What the account page shows at most: sessions, and lines of activity.
+const (
+	maxSessions = 50
+	maxActivity = 20
+)
+
+// notices say what a form of the account page did. The address holds the key
+// alone, so that no link can put words on the page.
+var notices = map[string]string{
+	"access":   "Access was taken back. It ends now, wherever it was used.",
+	"sessions": "You are signed out everywhere else.",
+}
+
+// sessionView is a session as its user knows it again.
+type sessionView struct {
+	Where, Since, Seen string
+	Here               bool
+}
+
+// accessView is a client that has access.
+type accessView struct {
+	ID                 string
+	Client             clientView
+	Can                []string
+	Since, Used, Until string
+	Waiting            bool
+}
+
+// activityView is a line of recent activity.
+type activityView struct {
+	at        time.Time
+	Time, ISO string
+	Text      string
+}
+
+// accountPage serves GET /account: who has access in the user's name, and how
+// to take it back.
+func (s *server) accountPage(c echo.Context) error {
+	v, ok, err := s.visitor(c)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return s.signInFirst(c, "/account", -1)
+	}
+	ctx := c.Request().Context()
+	sessions, err := s.login.Sessions(ctx, v.User.ID, maxSessions)
+	if err != nil {
+		return err
+	}
+	accesses, events, err := s.grants.Account(ctx, v.User.ID)
+	if err != nil {
+		return err
+	}
+	return s.plain(c, "account", map[string]any{
+		"Visitor": v, "Notice": notices[c.QueryParam("done")],
+		"Sessions": sessionViews(sessions, v), "Accesses": s.accessViews(accesses, v.User), "Activity": s.activity(sessions, events),
+	})
+}
+
+// changeAccount serves POST /account: access of a client is taken back, or all
+// other sessions end.
+func (s *server) changeAccount(c echo.Context) error {
+	v, err := s.poster(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	var done string
+	switch client := c.FormValue("client"); c.FormValue("action") {
+	case "take back":
+		done, err = "access", s.grants.RevokeConsent(ctx, v.User.ID, client)
+		s.log.InfoContext(ctx, "access taken back", "sub", v.User.ID, "client_id", client)
+	case "sign out others":
+		done, err = "sessions", s.login.SignOutOthers(ctx, v.Session)
+	default:
+		return pageError{Status: http.StatusBadRequest, Title: "Nothing was changed", Text: "Go back and choose what to do."}
+	}
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, "/account?done="+done)
+}
+
+func sessionViews(sessions []store.NamedSession, v visitor) []sessionView {
+	var out []sessionView
+	for _, sess := range sessions {
+		out = append(out, sessionView{Where: where(sess), Since: moment(sess.AuthTime), Seen: moment(sess.LastSeen), Here: sess.ID == v.Session.ID})
+	}
+	return out
+}
+
+// where says where a session began.
+func where(sess store.NamedSession) string {
+	if sess.Browser == "" {
+		return "a browser"
+	}
+	return sess.Browser + ", from " + sess.Address
+}
+
+func (s *server) accessViews(accesses []grants.ClientAccess, u store.User) []accessView {
+	var out []accessView
+	for _, a := range accesses {
+		out = append(out, accessView{
+			ID: a.Client.ID, Client: s.viewOf(a.Client, ""), Can: abilities(a.Client, a.Scope, u),
+			Since: moment(a.Since), Used: moment(a.UsedAt), Until: moment(a.Until), Waiting: a.Waiting,
+		})
+	}
+	return out
+}
+
+// activity merges what the store has into lines, the newest first.
+func (s *server) activity(sessions []store.NamedSession, events []grants.Event) []activityView {
+	var out []activityView
+	add := func(at time.Time, text string) {
+		out = append(out, activityView{at: at, Time: moment(at), ISO: at.UTC().Format(time.RFC3339), Text: text})
+	}
+	for _, sess := range sessions {
+		add(sess.AuthTime, "You signed in: "+where(sess)+".")
+	}
+	for _, e := range events {
+		name := s.viewOf(e.Client, "").Name
+		switch e.Kind {
+		case grants.EventAllowed:
+			add(e.At, "You gave "+name+" access.")
+		case grants.EventApproved:
+			add(e.At, "You approved an order of "+name+": "+e.Order+".")
+		case grants.EventDeclined:
+			add(e.At, "You declined an order of "+name+": "+e.Order+".")
+		}
+	}
+	slices.SortStableFunc(out, func(a, b activityView) int { return b.at.Compare(a.at) })
+	return out[:min(len(out), maxActivity)]
+}
+
+// moment writes a time. The server does not know where its visitor is, so it
+// says which time it means.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2 January 2006, 15:04 MST")
+}
