@@ -10,6 +10,7 @@ package authserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -29,6 +30,7 @@ import (
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/service"
 )
@@ -44,6 +46,10 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	}
 	log := service.Logger(stderr, "authserver", cfg.LogLevel)
 	slog.SetDefault(log) // zitadel/oidc logs there
+	identity, err := mtls.Load(cfg.Settings, "authserver", log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	db, err := sqlite.Open(ctx, cfg.DatabaseFile)
 	if err != nil {
 		return errors.Join(errors.New("DATABASE_FILE cannot be used"), err)
@@ -62,7 +68,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	g.Go(func() error { s.expire(ctx, db); return nil })
 	g.Go(func() error { s.keys.Run(ctx, log); return nil })
 	g.Go(func() error {
-		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), "LISTEN_ADDR", cfg.ListenAddr, log)
+		srv := httpserver.New(httpserver.Wrap(s.routes(), log, true), log)
+		srv.TLSConfig = identity.Server()
+		return httpserver.Serve(ctx, srv, "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
 	return g.Wait()
 }

@@ -20,6 +20,7 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/service"
 )
 
@@ -36,6 +37,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	log := service.Logger(stderr, "gateway", cfg.LogLevel)
 	cert, err := loadCertificate(cfg, log)
 	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if cfg.identity, err = mtls.Load(cfg.Settings, "gateway", log); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 
@@ -55,6 +59,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 // newHandler puts together what a request meets, from the outside in.
 func newHandler(cfg settings, secret config.Secret, log *slog.Logger) http.Handler {
 	transport := newTransport()
+	cfg.identity.Secure(transport)
 	as := &introspector{
 		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
 		ClientID: cfg.ClientID,

@@ -13,9 +13,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"time"
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/service"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
@@ -24,6 +26,7 @@ import (
 // settings is what the service is configured with.
 type settings struct {
 	site.Site
+	mtls.Settings
 	ListenAddr    string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8083"`
 	AuthserverURL url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys
 	LogLevel      slog.Level `env:"LOG_LEVEL" envDefault:"info"`
@@ -51,13 +54,21 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{}} // no proxy between services, whatever the environment says
+	identity, err := mtls.Load(cfg.Settings, "stocksapi", log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	transport := &http.Transport{IdleConnTimeout: time.Minute} // no proxy between services, whatever the environment says
+	identity.Secure(transport)
+	client := &http.Client{Transport: transport}
 	jwks := cfg.AuthserverURL.JoinPath("jwks").String()
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.APIResource(), jwks, client)
 	// Only the gateway and the MCP server reach this service, so the request
 	// id that they send is theirs.
 	handler := httpserver.Wrap(routes(cfg.Site, verifier, stocks, log), log, true)
-	if err := httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
+	srv := httpserver.New(handler, log)
+	srv.TLSConfig = identity.Server()
+	if err := httpserver.Serve(ctx, srv, "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
 		return fmt.Errorf("stocksapi: %w", err)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/service"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
@@ -27,12 +28,15 @@ import (
 // settings is what the service is configured with.
 type settings struct {
 	site.Site
+	mtls.Settings
 	ListenAddr       string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8082"`
 	AuthserverURL    url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys and token exchange
 	StocksapiURL     url.URL    `env:"STOCKSAPI_URL" envDefault:"http://127.0.0.1:8083"`
 	ClientID         string     `env:"CLIENT_ID,notEmpty" envDefault:"stocksmcp"` // as which it exchanges tokens
 	ClientSecretFile string     `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksmcp"`
 	LogLevel         slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+
+	identity *mtls.Identity // among the services; read from Settings
 }
 
 // Validate reports the first setting that cannot be used.
@@ -69,9 +73,14 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	debug.SetGCPercent(400)
 
 	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
+	if cfg.identity, err = mtls.Load(cfg.Settings, "stocksmcp", log); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	// Only the gateway reaches this service, so the request id is its own.
 	handler := httpserver.Wrap(newServer(cfg, secret, log), log, true)
-	if err := httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
+	srv := httpserver.New(handler, log)
+	srv.TLSConfig = cfg.identity.Server()
+	if err := httpserver.Serve(ctx, srv, "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
 		return fmt.Errorf("stocksmcp: %w", err)
 	}
 	return nil
@@ -79,9 +88,11 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 
 // newServer connects the parts.
 func newServer(cfg settings, secret config.Secret, log *slog.Logger) http.Handler {
+	// No proxy between services, whatever the environment says.
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
+	cfg.identity.Secure(transport)
 	client := &http.Client{
-		// No proxy between services, whatever the environment says.
-		Transport: httpserver.Transport{Base: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}},
+		Transport: httpserver.Transport{Base: transport},
 		// A redirect would carry a token to where nobody configured it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -29,6 +29,7 @@ type composeConfig struct {
 		SecurityOpt []string          `json:"security_opt"`
 		NetworkMode string            `json:"network_mode"`
 		MemLimit    string            `json:"mem_limit"`
+		CPUs        float64           `json:"cpus"`
 		PidsLimit   int               `json:"pids_limit"`
 		Environment map[string]string `json:"environment"`
 		Networks    map[string]any
@@ -68,12 +69,15 @@ func readCompose(t *testing.T, environ ...string) composeConfig {
 	return c
 }
 
+// TestComposeIsLockedDown: attack S2. No seccomp profile is named, so each has
+// the engine's; nothing of the machine is mounted, the engine's socket least of
+// all. e2e looks at the containers themselves.
 func TestComposeIsLockedDown(t *testing.T) {
 	c := readCompose(t)
 	var names []string
 	for name, s := range c.Services {
 		if s.PullPolicy != "build" || !s.ReadOnly || s.Privileged || !slices.Equal(s.CapDrop, []string{"ALL"}) ||
-			!slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || s.MemLimit == "" || s.PidsLimit == 0 {
+			!slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || s.MemLimit == "" || s.CPUs == 0 || s.PidsLimit == 0 {
 			t.Errorf("%s is not locked down: %+v", name, s)
 		}
 		if name == "setup" {
@@ -98,7 +102,15 @@ func TestComposeIsLockedDown(t *testing.T) {
 				t.Errorf("%s mounts %+v", name, v)
 			}
 		}
-		for variable := range s.Environment {
+		for _, variable := range []string{"INTERNAL_CERT_FILE", "INTERNAL_KEY_FILE", "INTERNAL_CA_FILE"} {
+			if !strings.HasPrefix(s.Environment[variable], "/run/secrets/internal") {
+				t.Errorf("%s: %s is %q: it would speak plain http", name, variable, s.Environment[variable])
+			}
+		}
+		for variable, value := range s.Environment {
+			if strings.HasPrefix(value, "http:") {
+				t.Errorf("%s: %s is %s; the services speak TLS with one another", name, variable, value)
+			}
 			if regexp.MustCompile(`(SECRET|PASSWORD|KEY|TOKEN)$`).MatchString(variable) {
 				t.Errorf("%s: %s in the environment; secrets are files", name, variable)
 			}
