@@ -58,6 +58,11 @@ func (s settings) Validate() error {
 	if err := s.Site.Validate(); err != nil {
 		return err
 	}
+	if !s.Reserved() {
+		// Whoever reaches the gateway reads every passcode here.
+		return fmt.Errorf("DOMAIN: %s can be somebody's real name, and this inbox is for demonstrations alone: "+
+			"choose one below localhost, test or example, or send the passcodes elsewhere (SMTP_ADDR) and leave this service out", s.Domain)
+	}
 	if _, port, err := net.SplitHostPort(s.SMTPListenAddr); err != nil || port == "" {
 		return fmt.Errorf("SMTP_LISTEN_ADDR: %q is not an address such as 127.0.0.1:1025", s.SMTPListenAddr)
 	}

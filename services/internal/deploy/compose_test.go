@@ -174,8 +174,9 @@ func TestComposeTargets(t *testing.T) {
 	}
 }
 
-// Both ways to an image run the same user, without a need for BuildKit; with
-// the programs of this machine no registry is asked for anything.
+// Both ways to an image run the same user, from scratch and with the same
+// labels (attacks S2, S4), without a need for BuildKit; with the programs of
+// this machine no registry is asked for anything.
 func TestDockerfiles(t *testing.T) {
 	for name, images := range map[string][]string{
 		"Dockerfile":          {"golang:1.26", "scratch"},
@@ -195,6 +196,11 @@ func TestDockerfiles(t *testing.T) {
 		for _, not := range []string{"# syntax", "--mount"} {
 			if strings.Contains(string(b), not) {
 				t.Errorf("%s: %q needs BuildKit, or an image from a registry", name, not)
+			}
+		}
+		for _, label := range []string{"title", "description", "base.name=scratch"} {
+			if !strings.Contains(string(b), "org.opencontainers.image."+label) {
+				t.Errorf("%s: no label %s", name, label)
 			}
 		}
 		if want := fmt.Sprintf("USER %d:%d", serviceUser, serviceUser); !strings.Contains(string(b), want) {
