@@ -124,7 +124,9 @@ crash: need-go ## Kill the authorization server 200 times in the middle of its w
 conformance: need-go $(installed) ## The official MCP conformance suite against the authorization server; needs npm
 	CONFORMANCE=$(abspath $(suite)) go test -count=1 -v ./e2e/conformance
 
-.PHONY: verify vuln sbom
+.PHONY: footprint verify vuln sbom
+footprint: need-go ## What each service costs when idle: memory, and time to be ready
+	cd services && FOOTPRINT=1 go test -count=1 -v -run '^TestFootprint$$' ./internal/deploy
 verify: need-go ## Compare the modules that ship, as they lie on this disk, with go.sum
 	@for mod in services services/mail/mailhog; do printf '%s: ' $$mod; (cd $$mod && GOWORK=off go mod verify) || exit 1; done
 vuln: need-go ## Known vulnerabilities that the programs reach; needs the Go vulnerability database, or GOVULNDB=file://...

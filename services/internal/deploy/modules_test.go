@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -60,5 +61,28 @@ func TestModules(t *testing.T) {
 		if version == nil || version[1] < "26" {
 			t.Errorf("%s: go directive %v, want 1.26 or newer", name, version)
 		}
+	}
+}
+
+// TestEveryCertificateIsVerified: attack G14. No program that ships has a way
+// around checking whom it talks to.
+func TestEveryCertificateIsVerified(t *testing.T) {
+	searched := 0
+	err := filepath.WalkDir("../..", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		searched++
+		if strings.Contains(string(b), "InsecureSkipVerify") {
+			t.Errorf("%s skips the verification of certificates", name)
+		}
+		return nil
+	})
+	if err != nil || searched < 50 {
+		t.Errorf("searched %d files: %v", searched, err)
 	}
 }

@@ -160,8 +160,8 @@ func (id *Identity) serverConfig(c *credentials) *tls.Config {
 		// Connections are kept, and one that is new proves itself by a
 		// certificate that is good now.
 		SessionTicketsDisabled: true,
-		// As measured: a pool of connections carries more than the one of
-		// HTTP/2, and the inbox needs upgrades to WebSocket (decision 18).
+		// The inbox needs upgrades to WebSocket, and streams are not to share
+		// one connection: worth a little more than HTTP/2 costs (decision 18).
 		NextProtos: []string{"http/1.1"},
 	}
 }

@@ -2,6 +2,7 @@ package site
 
 import "testing"
 
+// TestReserved: attack S3, where a demonstration may run.
 func TestReserved(t *testing.T) {
 	tests := map[string]bool{
 		"demo.localhost": true, "demo.example": true, "mcp.test": true, "a.b.invalid": true, "demo.example.com": true, "example.org": true,
