@@ -124,6 +124,20 @@ crash: need-go ## Kill the authorization server 200 times in the middle of its w
 conformance: need-go $(installed) ## The official MCP conformance suite against the authorization server; needs npm
 	CONFORMANCE=$(abspath $(suite)) go test -count=1 -v ./e2e/conformance
 
+.PHONY: footprint verify vuln sbom
+footprint: need-go ## What each service costs when idle: memory, and time to be ready
+	cd services && FOOTPRINT=1 go test -count=1 -v -run '^TestFootprint$$' ./internal/deploy
+verify: need-go ## Compare the modules that ship, as they lie on this disk, with go.sum
+	@for mod in services services/mail/mailhog; do printf '%s: ' $$mod; (cd $$mod && GOWORK=off go mod verify) || exit 1; done
+vuln: need-go ## Known vulnerabilities that the programs reach; needs the Go vulnerability database, or GOVULNDB=file://...
+	@mkdir -p $(run)/tools
+	@cd scripts/supply && GOWORK=off go build -o $(abspath $(run)/tools)/ golang.org/x/vuln/cmd/govulncheck
+	@scripts/vuln $(run)/tools/govulncheck
+sbom: need-go ## A bill of materials (CycloneDX) for each program, in .run/sbom
+	@mkdir -p $(run)/tools
+	@cd scripts/supply && GOWORK=off go build -o $(abspath $(run)/tools)/ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	@scripts/sbom $(run)/tools/cyclonedx-gomod $(run)/sbom
+
 .PHONY: lint
 lint: need-go ## gofmt, and golangci-lint with go vet and staticcheck in it
 	@unformatted=$$(gofmt -l services e2e); [ -z "$$unformatted" ] || { echo "gofmt -w:"; echo "$$unformatted"; exit 1; } >&2

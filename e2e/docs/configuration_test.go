@@ -18,6 +18,7 @@ import (
 // tables.
 var configured = []struct{ title, dir string }{
 	{"All services", "services/internal/site"},
+	{"Between services", "services/internal/mtls"},
 	{"gateway", "services/gateway"},
 	{"authserver", "services/authserver"},
 	{"stocksmcp", "services/stocksmcp"},

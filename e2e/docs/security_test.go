@@ -20,7 +20,7 @@ var attacks = strings.Fields(`
 	R1 R2 R4 R5 R6 R7 R8 R10 R11 R12 R13 R16 R17
 	X1 X2 X3 X4 X5 X6 X7 X9 X10 X11 X13 X14
 	J1 J2 J3 J4 J5 J7 J9 J10 J11
-	S5`)
+	S1 S2 S3 S4 S5`)
 
 var (
 	// attackRow is a row of a table of security.md: id, what must hold,

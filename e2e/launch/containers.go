@@ -205,6 +205,8 @@ func (c *containers) inside(ctx context.Context, service string) (string, error)
 	return "", fmt.Errorf("%s has no address on a bridge", service)
 }
 
+func (c *containers) mutualTLS() bool { return true }
+
 func (c *containers) published(ctx context.Context, service string) ([]string, error) {
 	container, err := c.container(ctx, service)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +40,8 @@ type runtime interface {
 	// inside is where the service listens behind the gateway's back: on this
 	// machine's loopback, or on the engine's bridge.
 	inside(ctx context.Context, service string) (string, error)
+	// mutualTLS tells whether the services let in only one another.
+	mutualTLS() bool
 	// published are the addresses on this machine, "host:port", at which the
 	// service can be reached without the gateway's consent.
 	published(ctx context.Context, service string) ([]string, error)
@@ -160,22 +161,10 @@ func (r *Running) logs(ctx context.Context, old string) ([]byte, error) {
 	return all, nil
 }
 
-// Inside returns the base URL of a service behind the gateway's back. It is
-// for tests of what happens to somebody who got there.
-func (r *Running) Inside(ctx context.Context, service string) (string, error) {
-	address, err := r.runtime.inside(ctx, service)
-	return "http://" + address, err
-}
-
 // Published returns the addresses on this machine, "host:port", at which a
 // service can be reached.
 func (r *Running) Published(ctx context.Context, service string) ([]string, error) {
 	return r.runtime.published(ctx, service)
-}
-
-// InsideClient reaches the addresses that Inside returns.
-func (r *Running) InsideClient() *http.Client {
-	return deployment.NoRedirects(&http.Transport{DisableKeepAlives: true})
 }
 
 // Close stops the deployment and removes all that it left. It may be called

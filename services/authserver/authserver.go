@@ -10,6 +10,7 @@ package authserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -30,6 +31,7 @@ import (
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/service"
 )
@@ -45,6 +47,10 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	}
 	log := service.Logger(stderr, "authserver", cfg.LogLevel)
 	slog.SetDefault(log) // zitadel/oidc logs there
+	identity, err := mtls.Load(cfg.Settings, "authserver", log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	db, err := sqlite.Open(ctx, cfg.DatabaseFile)
 	if err != nil {
 		return errors.Join(errors.New("DATABASE_FILE cannot be used"), err)
@@ -65,7 +71,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	g.Go(func() error { <-ctx.Done(); s.revoked.Close(); return nil }) // streams must not delay the end
 	g.Go(func() error { s.grants.NoteUses(ctx); return nil })
 	g.Go(func() error {
-		return httpserver.Serve(ctx, httpserver.New(httpserver.Wrap(s.routes(), log, true), log), "LISTEN_ADDR", cfg.ListenAddr, log)
+		srv := httpserver.New(httpserver.Wrap(s.routes(), log, true), log)
+		srv.TLSConfig = identity.Server()
+		return httpserver.Serve(ctx, srv, "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
 	return g.Wait()
 }

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"demo.example/services/authserver/keys"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/site"
 )
 
 // Config is everything that the environment sets.
 type Config struct {
 	site.Site
+	mtls.Settings
 
 	ListenAddr     string     `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8081"`
 	LogLevel       slog.Level `env:"LOG_LEVEL" envDefault:"info"`

@@ -30,7 +30,7 @@ func (s *server) routes() http.Handler {
 	e.Match(getPostOptions, "/userinfo", s.userinfo, s.allowedOrigins, noStore)
 	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
 	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
-	e.GET("/revocations", s.revocations, noStore, s.authenticated) // a stream
+	e.GET("/revocations", s.revocations, noStore, s.authenticated)      // a stream
 	e.POST("/approvals", s.askApproval, noStore, form, s.authenticated) // resource servers: an order for the user to decide
 	e.GET("/approvals/:id", s.readApproval, noStore, s.authenticated)
 

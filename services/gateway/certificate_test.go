@@ -19,7 +19,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	c.now = func() time.Time { return now }
+	c.Now = func() time.Time { return now }
 	served := func() *tls.Certificate {
 		t.Helper()
 		cert, err := c.get(nil)

@@ -7,12 +7,14 @@ import (
 	"net/url"
 	"time"
 
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/site"
 )
 
 // settings of the gateway, from the environment.
 type settings struct {
 	site.Site
+	mtls.Settings
 	ListenAddr       string     `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8443,[::1]:8443"` // comma separated
 	HealthListenAddr string     `env:"HEALTH_LISTEN_ADDR" envDefault:"127.0.0.1:8085"`     // plain http, /healthz only
 	LogLevel         slog.Level `env:"LOG_LEVEL" envDefault:"info"`
@@ -40,6 +42,8 @@ type settings struct {
 	// AllowedOrigins are the web pages that may call the two resources from a
 	// browser. The default is where MCP Inspector's page runs.
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`
+
+	identity *mtls.Identity // which the services know the gateway by; read from Settings
 }
 
 // maxTokenCacheTTL keeps a typing mistake from making the authorization server's

@@ -53,6 +53,9 @@ func TestBadSettings(t *testing.T) {
 		"STOCKSAPI_URL":      {"unix:/run/x", "%"},
 		"MAIL_URL":           {"/", "http:a"},
 		"CLIENT_SECRET_FILE": {file("none"), file("short")},
+		"INTERNAL_CERT_FILE": {file("cert")},
+		"INTERNAL_KEY_FILE":  {file("key")},
+		"INTERNAL_CA_FILE":   {file("cert")},
 		"TOKEN_CACHE_TTL":    {"0", "-1s", "61s", "1", "soon"},
 		"TOKEN_CACHE_SIZE":   {"0", "-1", "many"},
 		"ALLOWED_ORIGINS":    {"*", "null", "http://localhost:6274/", "http://a,b", "localhost:6274"},
@@ -96,8 +99,9 @@ func variables(typ reflect.Type) []string {
 			names = append(names, variables(field.Type)...)
 			continue
 		}
-		name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
-		names = append(names, name)
+		if name, _, _ := strings.Cut(field.Tag.Get("env"), ","); name != "" {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -20,6 +20,7 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/service"
 )
@@ -37,6 +38,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	log := service.Logger(stderr, "gateway", cfg.LogLevel)
 	cert, err := loadCertificate(cfg, log)
 	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if cfg.identity, err = mtls.Load(cfg.Settings, "gateway", log); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 
@@ -59,6 +63,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 // listens for revocations on its behalf.
 func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Handler, *revocation.Follower) {
 	transport := newTransport()
+	cfg.identity.Secure(transport)
 	as := &introspector{
 		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
 		ClientID: cfg.ClientID,

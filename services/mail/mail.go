@@ -38,12 +38,14 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/service"
 	"demo.example/services/internal/site"
 )
 
 type settings struct {
 	site.Site
+	mtls.Settings
 	ListenAddr     string     `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8084"`
 	LogLevel       slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	SMTPListenAddr string     `env:"SMTP_LISTEN_ADDR" envDefault:"127.0.0.1:1025"`
@@ -55,6 +57,11 @@ type settings struct {
 func (s settings) Validate() error {
 	if err := s.Site.Validate(); err != nil {
 		return err
+	}
+	if !s.Reserved() {
+		// Whoever reaches the gateway reads every passcode here.
+		return fmt.Errorf("DOMAIN: %s can be somebody's real name, and this inbox is for demonstrations alone: "+
+			"choose one below localhost, test or example, or send the passcodes elsewhere (SMTP_ADDR) and leave this service out", s.Domain)
 	}
 	if _, port, err := net.SplitHostPort(s.SMTPListenAddr); err != nil || port == "" {
 		return fmt.Errorf("SMTP_LISTEN_ADDR: %q is not an address such as 127.0.0.1:1025", s.SMTPListenAddr)
@@ -72,6 +79,10 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 		return err
 	}
 	log := service.Logger(stderr, "mail", cfg.LogLevel)
+	identity, err := mtls.Load(cfg.Settings, "mail", log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	bin, err := exec.LookPath(cfg.MailhogBin)
 	if err != nil {
 		return fmt.Errorf("MAILHOG_BIN: %w; `make up` builds it, or see services/mail/mailhog/README.md", err)
@@ -91,7 +102,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	g.Go(func() error { return pruner{MailHog: hog, Max: cfg.MaxMessages, Log: log}.run(ctx, pruneInterval) })
 	g.Go(func() error {
 		handler := httpserver.Wrap(routes(cfg.Site, hog, log), log, true)
-		return httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log)
+		srv := httpserver.New(handler, log)
+		srv.TLSConfig = identity.Server()
+		return httpserver.Serve(ctx, srv, "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
 	return g.Wait()
 }

@@ -248,6 +248,8 @@ func TestServiceFailsWhenMailHogEnds(t *testing.T) {
 	}
 }
 
+// What is in the table keeps the inbox from starting; a domain that somebody may
+// own is one (attack S3).
 func TestBadConfigurationNamesTheVariable(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -256,6 +258,7 @@ func TestBadConfigurationNamesTheVariable(t *testing.T) {
 	defer taken.Close()
 	tests := map[string]string{ // setting → variable named
 		"DOMAIN=localhost":                          "DOMAIN:",
+		"DOMAIN=login.company.com":                  "DOMAIN: login.company.com can be somebody's real name",
 		"HTTPS_PORT=0":                              "HTTPS_PORT:",
 		"LOG_LEVEL=loud":                            "LOG_LEVEL:",
 		"SMTP_LISTEN_ADDR=1025":                     "SMTP_LISTEN_ADDR:",

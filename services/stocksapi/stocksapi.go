@@ -17,6 +17,7 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/service"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
@@ -26,6 +27,7 @@ import (
 // settings is what the service is configured with.
 type settings struct {
 	site.Site
+	mtls.Settings
 	ListenAddr    string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8083"`
 	AuthserverURL url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys
 	OrdersFile    string     `env:"ORDERS_FILE,notEmpty" envDefault:"orders.db"`       // SQLite file of the orders
@@ -59,7 +61,13 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 		return fmt.Errorf("ORDERS_FILE: %w", err)
 	}
 	defer orders.Close()
-	client := &http.Client{Transport: &http.Transport{}} // no proxy between services, whatever the environment says
+	identity, err := mtls.Load(cfg.Settings, "stocksapi", log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	transport := &http.Transport{IdleConnTimeout: time.Minute} // no proxy between services, whatever the environment says
+	identity.Secure(transport)
+	client := &http.Client{Transport: transport}
 	jwks := cfg.AuthserverURL.JoinPath("jwks").String()
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.APIResource(), jwks, client)
 	// Only the gateway and the MCP server reach this service, so the request
@@ -67,7 +75,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	handler := httpserver.Wrap(routes(parts{
 		Site: cfg.Site, Verifier: verifier, Catalog: stocks, Orders: orders, Now: time.Now, Log: log,
 	}), log, true)
-	if err := httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
+	srv := httpserver.New(handler, log)
+	srv.TLSConfig = identity.Server()
+	if err := httpserver.Serve(ctx, srv, "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
 		return fmt.Errorf("stocksapi: %w", err)
 	}
 	return nil

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/token"
 	"demo.example/services/internal/token/tokentest"
 )
@@ -17,7 +19,7 @@ func TestTokenAttacks(t *testing.T) {
 		Issuer: testSite.Issuer(), Audience: testSite.MCPResource(),
 		Handler: func(v *token.Verifier) http.Handler {
 			log := slog.New(slog.DiscardHandler)
-			return routes(testSite, v, newMCPServer(&fetchStockPrices{Log: log}), log)
+			return routes(testSite, v, newMCPServer(&fetchStockPrices{Log: log}), revocation.NewWatch(exchangeTTL, time.Now), log)
 		},
 		Request: func(url string) *http.Request {
 			r, err := http.NewRequest(http.MethodPost, url+"/", strings.NewReader(

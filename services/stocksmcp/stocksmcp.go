@@ -21,6 +21,7 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/service"
 	"demo.example/services/internal/site"
@@ -30,12 +31,15 @@ import (
 // settings is what the service is configured with.
 type settings struct {
 	site.Site
+	mtls.Settings
 	ListenAddr       string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8082"`
 	AuthserverURL    url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys and token exchange
 	StocksapiURL     url.URL    `env:"STOCKSAPI_URL" envDefault:"http://127.0.0.1:8083"`
 	ClientID         string     `env:"CLIENT_ID,notEmpty" envDefault:"stocksmcp"` // as which it exchanges tokens
 	ClientSecretFile string     `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksmcp"`
 	LogLevel         slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+
+	identity *mtls.Identity // among the services; read from Settings
 }
 
 // Validate reports the first setting that cannot be used.
@@ -72,14 +76,16 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	debug.SetGCPercent(400)
 
 	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
+	if cfg.identity, err = mtls.Load(cfg.Settings, "stocksmcp", log); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	// Only the gateway reaches this service, so the request id is its own.
 	server, follower := newServer(cfg, secret, log)
-	handler := httpserver.Wrap(server, log, true)
+	srv := httpserver.New(httpserver.Wrap(server, log, true), log)
+	srv.TLSConfig = cfg.identity.Server()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { follower.Run(ctx); return nil })
-	g.Go(func() error {
-		return httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log)
-	})
+	g.Go(func() error { return httpserver.Serve(ctx, srv, "LISTEN_ADDR", cfg.ListenAddr, log) })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("stocksmcp: %w", err)
 	}
@@ -89,9 +95,11 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 // newServer connects the parts. The follower tells them what was revoked, once
 // it runs.
 func newServer(cfg settings, secret config.Secret, log *slog.Logger) (http.Handler, *revocation.Follower) {
+	// No proxy between services, whatever the environment says.
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
+	cfg.identity.Secure(transport)
 	client := &http.Client{
-		// No proxy between services, whatever the environment says.
-		Transport: httpserver.Transport{Base: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}},
+		Transport: httpserver.Transport{Base: transport},
 		// A redirect would carry a token to where nobody configured it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"fmt"
+	"strings"
 
 	"demo.example/services/internal/certs"
 )
@@ -25,6 +26,19 @@ func (t *Tool) ensureCerts() (certs.Result, error) {
 		t.say("Certificates: issued a certificate for %s and *.%s.", t.Domain, t.Domain)
 	}
 	return pki, nil
+}
+
+// ensureInternalCerts creates or renews the certificates by which the services
+// know one another, and says so when it did. Only containers use them.
+func (t *Tool) ensureInternalCerts() (certs.Internal, error) {
+	internal, err := certs.EnsureInternal(t.CertsDir, Services, t.Now())
+	if err != nil {
+		return internal, fmt.Errorf("internal certificates: %w", err)
+	}
+	if len(internal.Issued) > 0 {
+		t.say("Internal certificates: issued for %s.", strings.Join(internal.Issued, ", "))
+	}
+	return internal, nil
 }
 
 // certs is `make certs`: the certificates, and how to trust them.

@@ -29,6 +29,7 @@ type composeConfig struct {
 		SecurityOpt []string          `json:"security_opt"`
 		NetworkMode string            `json:"network_mode"`
 		MemLimit    string            `json:"mem_limit"`
+		CPUs        float64           `json:"cpus"`
 		PidsLimit   int               `json:"pids_limit"`
 		Environment map[string]string `json:"environment"`
 		Networks    map[string]any
@@ -68,12 +69,15 @@ func readCompose(t *testing.T, environ ...string) composeConfig {
 	return c
 }
 
+// TestComposeIsLockedDown: attack S2. No seccomp profile is named, so each has
+// the engine's; nothing of the machine is mounted, the engine's socket least of
+// all. e2e looks at the containers themselves.
 func TestComposeIsLockedDown(t *testing.T) {
 	c := readCompose(t)
 	var names []string
 	for name, s := range c.Services {
 		if s.PullPolicy != "build" || !s.ReadOnly || s.Privileged || !slices.Equal(s.CapDrop, []string{"ALL"}) ||
-			!slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || s.MemLimit == "" || s.PidsLimit == 0 {
+			!slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || s.MemLimit == "" || s.CPUs == 0 || s.PidsLimit == 0 {
 			t.Errorf("%s is not locked down: %+v", name, s)
 		}
 		if name == "setup" {
@@ -99,7 +103,15 @@ func TestComposeIsLockedDown(t *testing.T) {
 				t.Errorf("%s mounts %+v", name, v)
 			}
 		}
-		for variable := range s.Environment {
+		for _, variable := range []string{"INTERNAL_CERT_FILE", "INTERNAL_KEY_FILE", "INTERNAL_CA_FILE"} {
+			if !strings.HasPrefix(s.Environment[variable], "/run/secrets/internal") {
+				t.Errorf("%s: %s is %q: it would speak plain http", name, variable, s.Environment[variable])
+			}
+		}
+		for variable, value := range s.Environment {
+			if strings.HasPrefix(value, "http:") {
+				t.Errorf("%s: %s is %s; the services speak TLS with one another", name, variable, value)
+			}
 			if regexp.MustCompile(`(SECRET|PASSWORD|KEY|TOKEN)$`).MatchString(variable) {
 				t.Errorf("%s: %s in the environment; secrets are files", name, variable)
 			}
@@ -163,8 +175,9 @@ func TestComposeTargets(t *testing.T) {
 	}
 }
 
-// Both ways to an image run the same user, without a need for BuildKit; with
-// the programs of this machine no registry is asked for anything.
+// Both ways to an image run the same user, from scratch and with the same
+// labels (attacks S2, S4), without a need for BuildKit; with the programs of
+// this machine no registry is asked for anything.
 func TestDockerfiles(t *testing.T) {
 	for name, images := range map[string][]string{
 		"Dockerfile":          {"golang:1.26", "scratch"},
@@ -184,6 +197,11 @@ func TestDockerfiles(t *testing.T) {
 		for _, not := range []string{"# syntax", "--mount"} {
 			if strings.Contains(string(b), not) {
 				t.Errorf("%s: %q needs BuildKit, or an image from a registry", name, not)
+			}
+		}
+		for _, label := range []string{"title", "description", "base.name=scratch"} {
+			if !strings.Contains(string(b), "org.opencontainers.image."+label) {
+				t.Errorf("%s: no label %s", name, label)
 			}
 		}
 		if want := fmt.Sprintf("USER %d:%d", serviceUser, serviceUser); !strings.Contains(string(b), want) {

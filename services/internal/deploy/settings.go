@@ -37,7 +37,14 @@ func (s Settings) Validate() error {
 	if s.Runtime != "" && s.Runtime != Docker && s.Runtime != Local {
 		return fmt.Errorf("RUNTIME: %q is neither docker nor local; leave it out to let `make up` choose", s.Runtime)
 	}
-	return s.Site.Validate()
+	if err := s.Site.Validate(); err != nil {
+		return err
+	}
+	if !s.Reserved() { // the inbox would refuse to start, later and less clearly
+		return fmt.Errorf("DOMAIN: %s can be somebody's real name, and this is a demonstration whose inbox shows every passcode; "+
+			"choose a name below localhost, test or example", s.Domain)
+	}
+	return nil
 }
 
 // readSettings returns the settings and what the last `up` recorded. Relative

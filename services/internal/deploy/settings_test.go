@@ -46,7 +46,7 @@ func TestReadSettings(t *testing.T) {
 func TestBadSettingsNameTheVariable(t *testing.T) {
 	for _, bad := range []string{
 		"DOMAIN=Demo.Example", "DOMAIN=localhost", "DOMAIN=../x", "DOMAIN=a..b", "DOMAIN=demo.example:443",
-		"HTTPS_PORT=0", "HTTPS_PORT=65536", "HTTPS_PORT=https", "HTTPS_PORT=-1", "RUNTIME=podman",
+		"DOMAIN=login.company.com", "HTTPS_PORT=0", "HTTPS_PORT=65536", "HTTPS_PORT=https", "HTTPS_PORT=-1", "RUNTIME=podman",
 	} {
 		name, _, _ := strings.Cut(bad, "=")
 		if _, _, err := readSettings([]string{bad}, t.TempDir()); err == nil || !strings.Contains(err.Error(), name+":") {

@@ -3,6 +3,7 @@ package deploy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,11 +47,14 @@ type share struct {
 }
 
 // shares by the name of the volume, which is mounted at /run/secrets in the
-// service of that name.
+// service of that name. Beside what is listed, each has the certificate by
+// which the other services know it, and the authority of those.
 var shares = map[string]share{
 	"authserver": {secrets: secretNames, ca: true},
 	"gateway":    {secrets: []string{"client-gateway"}, leaf: true},
 	"stocksmcp":  {secrets: []string{"client-stocksmcp"}},
+	"stocksapi":  {},
+	"mail":       {},
 }
 
 // setupContainers is what the one-shot container of compose.yaml does before
@@ -64,6 +68,10 @@ func (t *Tool) setupContainers() error {
 	if err != nil {
 		return err
 	}
+	internal, err := t.ensureInternalCerts()
+	if err != nil {
+		return err
+	}
 	// Docker made RUN_DIR where it was missing; CERTS_DIR is in the repository.
 	dir := filepath.Join(t.RunDir, "secrets")
 	created := []string{t.RunDir, dir}
@@ -74,7 +82,9 @@ func (t *Tool) setupContainers() error {
 		return err
 	}
 	for name, s := range shares {
-		if err := install(filepath.Join(installDir, name), s.files(pki, t.RunDir), serviceUser); err != nil {
+		files := s.files(pki, t.RunDir)
+		maps.Copy(files, internalFiles(internal, name))
+		if err := install(filepath.Join(installDir, name), files, serviceUser); err != nil {
 			return fmt.Errorf("install the share of %s: %w", name, err)
 		}
 	}
@@ -100,6 +110,16 @@ func (s share) files(pki certs.Result, runDir string) map[string]string {
 		files[leafFile], files[leafKeyFile] = pki.CertFile, pki.KeyFile
 	}
 	return files
+}
+
+// internalFiles is what a service needs to be known by the others, and to know
+// them. Neither the key of their authority nor another's certificate is in it.
+func internalFiles(internal certs.Internal, service string) map[string]string {
+	return map[string]string{
+		"internal.pem":     internal.CertFile(service),
+		"internal-key.pem": internal.KeyFile(service),
+		"internal-ca.pem":  internal.CAFile(),
+	}
 }
 
 // install makes dir hold exactly the files, readable by their owner alone.

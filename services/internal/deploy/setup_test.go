@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,6 +19,11 @@ func TestShares(t *testing.T) {
 		"authserver": {"ca.pem", "client-gateway", "client-stocks-report", "client-stocks-web", "client-stocksmcp", "key-encryption-key"},
 		"gateway":    {"client-gateway", "leaf-key.pem", "leaf.pem"},
 		"stocksmcp":  {"client-stocksmcp"},
+		"stocksapi":  nil,
+		"mail":       nil,
+	}
+	internal := map[string]string{
+		"internal.pem": "/certs/internal/%s.pem", "internal-key.pem": "/certs/internal/%s-key.pem", "internal-ca.pem": "/certs/internal/ca.pem",
 	}
 	got := map[string][]string{}
 	for name, s := range shares {
@@ -25,6 +31,16 @@ func TestShares(t *testing.T) {
 			got[name] = append(got[name], file)
 		}
 		slices.Sort(got[name])
+		if _, there := got[name]; !there {
+			got[name] = nil
+		}
+		own := map[string]string{}
+		for file, from := range internal {
+			own[file] = strings.ReplaceAll(from, "%s", name)
+		}
+		if diff := cmp.Diff(own, internalFiles(certs.Internal{Dir: "/certs/internal"}, name)); diff != "" {
+			t.Errorf("internal files of %s (-want +got):\n%s", name, diff)
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("shares (-want +got):\n%s", diff)

@@ -14,6 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"demo.example/services/internal/config"
+	"demo.example/services/internal/mtls"
 )
 
 // Main runs a service until it fails or the process is told to stop, and
@@ -37,21 +40,36 @@ func healthcheck(ctx context.Context, environ []string, _ io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	var addr string
+	var separate bool
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		if name == "HEALTH_LISTEN_ADDR" && value != "" || name == "LISTEN_ADDR" && addr == "" {
-			addr = value
+			addr, separate = value, name == "HEALTH_LISTEN_ADDR"
 		}
 	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("healthcheck: LISTEN_ADDR: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("127.0.0.1", port)+"/healthz", nil)
+	client, scheme := http.DefaultClient, "http"
+	if !separate { // where there is one, the separate listener for health is plain http
+		own, err := config.Parse[mtls.Settings](environ)
+		if err != nil {
+			return fmt.Errorf("healthcheck: %w", err)
+		}
+		tlsConfig, err := mtls.Own(own)
+		if err != nil {
+			return fmt.Errorf("healthcheck: %w", err)
+		}
+		if tlsConfig != nil {
+			client, scheme = &http.Client{Transport: &http.Transport{TLSClientConfig: tlsConfig}}, "https"
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort("127.0.0.1", port)+"/healthz", nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("healthcheck: %w", err)
 	}

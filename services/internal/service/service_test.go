@@ -17,6 +17,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"demo.example/services/internal/certs"
+	"demo.example/services/internal/mtls"
 )
 
 // TestMain lets the test program stand in for a service's: Main ends the
@@ -143,6 +146,46 @@ func TestHealthcheck(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), "healthcheck: ") || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: got %v, want an error about %q", name, err, tt.want)
 		}
+	}
+}
+
+// TestHealthcheckByMutualTLS: the check is let in as the service itself.
+func TestHealthcheckByMutualTLS(t *testing.T) {
+	internal, err := certs.EnsureInternal(t.TempDir(), []string{"mail", "stocksapi"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := func(name string) mtls.Settings {
+		return mtls.Settings{InternalCertFile: internal.CertFile(name), InternalKeyFile: internal.KeyFile(name), InternalCAFile: internal.CAFile()}
+	}
+	id, err := mtls.Load(settings("mail"), "mail", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.TLS = id.Server()
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	srv.StartTLS()
+	defer srv.Close()
+	environ := func(s mtls.Settings) []string {
+		return []string{
+			"LISTEN_ADDR=" + srv.Listener.Addr().String(),
+			"INTERNAL_CERT_FILE=" + s.InternalCertFile, "INTERNAL_KEY_FILE=" + s.InternalKeyFile, "INTERNAL_CA_FILE=" + s.InternalCAFile,
+		}
+	}
+	if err := healthcheck(t.Context(), environ(settings("mail")), io.Discard); err != nil {
+		t.Error(err)
+	}
+	if err := healthcheck(t.Context(), environ(settings("stocksapi")), io.Discard); err == nil {
+		t.Error("another service's certificate passes for this one's")
+	}
+	if err := healthcheck(t.Context(), environ(mtls.Settings{}), io.Discard); err == nil {
+		t.Error("a service that wants a certificate is healthy without one")
+	}
+	half := settings("mail")
+	half.InternalKeyFile = ""
+	if err := healthcheck(t.Context(), environ(half), io.Discard); err == nil || !strings.Contains(err.Error(), "INTERNAL_CERT_FILE: is set without INTERNAL_KEY_FILE") {
+		t.Errorf("half of the settings: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // Site is where the deployment is reached.
@@ -27,6 +28,18 @@ func (s Site) Validate() error {
 		return fmt.Errorf("HTTPS_PORT: %d is not a port between 1 and 65535", s.HTTPSPort)
 	}
 	return nil
+}
+
+// Reserved reports whether nobody can own the domain: it is below a name that
+// is set aside for tests and documentation (RFC 6761 §6, RFC 2606). What is fit
+// for a demonstration alone runs nowhere else.
+func (s Site) Reserved() bool {
+	for _, top := range []string{"localhost", "test", "example", "invalid", "example.com", "example.net", "example.org"} {
+		if strings.HasSuffix("."+s.Domain, "."+top) {
+			return true
+		}
+	}
+	return false
 }
 
 // Host returns the authority of a service below the domain, as a browser
