@@ -121,7 +121,7 @@ crash: need-go ## Kill the authorization server 200 times in the middle of its w
 	cd services && KILLS=200 go test -count=1 -timeout 15m -run TestKill -v ./authserver
 
 .PHONY: conformance
-conformance: need-go $(installed) ## The official MCP conformance suite against the authorization server; needs npm
+conformance: need-go $(installed) ## The official MCP conformance suite against authorization server and MCP server; needs npm
 	CONFORMANCE=$(abspath $(suite)) go test -count=1 -v ./e2e/conformance
 
 .PHONY: lint

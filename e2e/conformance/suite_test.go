@@ -39,7 +39,7 @@ func callback(port int) string { return fmt.Sprintf("http://127.0.0.1:%d/callbac
 // of every check by its id.
 func (s *suite) run(ctx context.Context, t *testing.T) (map[string]string, error) {
 	t.Helper()
-	node, err := s.node()
+	node, err := node(s.installed)
 	if err != nil {
 		return nil, err
 	}
@@ -78,17 +78,17 @@ func (s *suite) run(ctx context.Context, t *testing.T) (map[string]string, error
 	err = cmd.Wait()
 	w.Close()
 	err = errors.Join(<-watched, err)
-	checks, readErr := readChecks(results)
+	checks, readErr := readChecks(results, "*")
 	return checks, errors.Join(err, readErr)
 }
 
 // node returns the Node that was installed with the suite: of the packages in
 // package.json, npm takes the one for this machine. What it links in
 // node_modules/.bin depends on npm's version.
-func (s *suite) node() (string, error) {
-	found, err := filepath.Glob(filepath.Join(s.installed, "node_modules/node-*/bin/node"))
+func node(installed string) (string, error) {
+	found, err := filepath.Glob(filepath.Join(installed, "node_modules/node-*/bin/node"))
 	if err == nil && len(found) != 1 {
-		err = fmt.Errorf("%s has %d programs node-*/bin/node, want the one for this machine: there is one for Linux and macOS, on x64 and arm64", s.installed, len(found))
+		err = fmt.Errorf("%s has %d programs node-*/bin/node, want the one for this machine: there is one for Linux and macOS, on x64 and arm64", installed, len(found))
 	}
 	if err != nil {
 		return "", err
@@ -129,9 +129,10 @@ func (s *suite) authorize(ctx context.Context, address string) error {
 	return err
 }
 
-// readChecks reads the files that the suite wrote, one for each scenario.
-func readChecks(dir string) (map[string]string, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*", "checks.json"))
+// readChecks reads the files that the suite wrote, one for each scenario, of
+// those that the pattern matches.
+func readChecks(dir, pattern string) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, pattern, "checks.json"))
 	if err != nil {
 		return nil, err
 	}

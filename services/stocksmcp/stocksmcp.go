@@ -17,6 +17,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/service"
@@ -56,6 +58,11 @@ const callTimeout = 5 * time.Second
 
 // Run serves MCP until ctx ends.
 func Run(ctx context.Context, environ []string, stderr io.Writer) error {
+	return run(ctx, environ, stderr, func(*mcp.Server) {})
+}
+
+// run is Run with a server that extend has added to.
+func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*mcp.Server)) error {
 	cfg, err := config.Parse[settings](environ)
 	if err != nil {
 		return err
@@ -70,7 +77,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 
 	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
 	// Only the gateway reaches this service, so the request id is its own.
-	handler := httpserver.Wrap(newServer(cfg, secret, log), log, true)
+	handler := httpserver.Wrap(newServer(cfg, secret, log, extend), log, true)
 	if err := httpserver.Serve(ctx, httpserver.New(handler, log), "LISTEN_ADDR", cfg.ListenAddr, log); err != nil {
 		return fmt.Errorf("stocksmcp: %w", err)
 	}
@@ -78,7 +85,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 }
 
 // newServer connects the parts.
-func newServer(cfg settings, secret config.Secret, log *slog.Logger) http.Handler {
+func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func(*mcp.Server)) http.Handler {
 	client := &http.Client{
 		// No proxy between services, whatever the environment says.
 		Transport: httpserver.Transport{Base: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}},
@@ -98,5 +105,7 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger) http.Handle
 		Log:      log,
 	}
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.MCPResource(), cfg.AuthserverURL.JoinPath("jwks").String(), client)
-	return routes(cfg.Site, verifier, newMCPServer(tool), log)
+	server := newMCPServer(tool)
+	extend(server)
+	return routes(cfg.Site, verifier, server, log)
 }
