@@ -101,14 +101,15 @@ e2e: need-go ## The end-to-end tests alone; RUNTIME=docker|local
 bench: need-go ## What requests cost the authorization server, with a million live tokens; takes minutes
 	BENCH=1000000 go test -count=1 -timeout 30m -v -run '^TestBench$$' ./services/authserver
 
-# The suite is a program on Node, which comes with it; npm alone must be there.
-suite := $(run)/tools/conformance
-# npm writes this file last.
-installed := $(suite)/node_modules/.package-lock.json
-$(installed): e2e/conformance/package.json e2e/conformance/package-lock.json
+# The conformance suite and the clients are programs on Node, which comes with
+# them; npm alone must be there, and writes this file last.
+suite   := $(run)/tools/conformance
+clients := $(run)/tools/clients
+installed := node_modules/.package-lock.json
+$(run)/tools/%/$(installed): e2e/%/package.json e2e/%/package-lock.json
 	@command -v npm >/dev/null || { echo "Install npm, which comes with Node.js: https://nodejs.org/" >&2; exit 1; }
-	@mkdir -p $(suite) && cp $^ $(suite)
-	npm ci --prefix $(suite) --ignore-scripts --no-audit --no-fund --loglevel error
+	@mkdir -p $(run)/tools/$* && cp $^ $(run)/tools/$*
+	npm ci --prefix $(run)/tools/$* --ignore-scripts --no-audit --no-fund --loglevel error
 
 # Slow things that .ci/run leaves out.
 .PHONY: fuzz crash
@@ -121,8 +122,13 @@ crash: need-go ## Kill the authorization server 200 times in the middle of its w
 	cd services && KILLS=200 go test -count=1 -timeout 15m -run TestKill -v ./authserver
 
 .PHONY: conformance
-conformance: need-go $(installed) ## The official MCP conformance suite against authorization server and MCP server; needs npm
+conformance: need-go $(suite)/$(installed) ## The official MCP conformance suite against authorization server and MCP server; needs npm
 	CONFORMANCE=$(abspath $(suite)) go test -count=1 -v ./e2e/conformance
+
+.PHONY: clients
+clients: need-go $(clients)/$(installed) ## MCP Inspector, mcp-remote and the TypeScript SDK's client against a deployment; needs npm
+	@cp e2e/clients/*.mjs $(clients)
+	CLIENTS=$(abspath $(clients)) go test -count=1 -v ./e2e/clients
 
 .PHONY: lint
 lint: need-go ## gofmt, and golangci-lint with go vet and staticcheck in it

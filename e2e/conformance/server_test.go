@@ -19,6 +19,7 @@ import (
 	"demo.example/e2e/agent"
 	"demo.example/e2e/deployment"
 	"demo.example/e2e/launch"
+	"demo.example/e2e/node"
 	"demo.example/e2e/person"
 )
 
@@ -44,12 +45,12 @@ func TestServer(t *testing.T) {
 		"2026-07-28": {"@modelcontextprotocol/conformance", "--requirements", 40},
 	} {
 		t.Run(name, func(t *testing.T) {
-			node, err := node(installed)
+			program, err := node.Program(installed)
 			if err != nil {
 				t.Fatal(err)
 			}
 			results := t.TempDir()
-			cmd := exec.CommandContext(ctx, node, filepath.Join(installed, "node_modules", run.suite, "dist/index.js"),
+			cmd := exec.CommandContext(ctx, program, filepath.Join(installed, "node_modules", run.suite, "dist/index.js"),
 				"server", "--url", address, run.flag, name, "--expected-failures", "baseline-"+name+".yml", "--output-dir", results)
 			cmd.Env = []string{} // nothing that could lead it elsewhere
 			cmd.WaitDelay = 5 * time.Second
