@@ -18,7 +18,7 @@ HAVE_GO := $(shell command -v go 2>/dev/null)
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 
 # The tool itself. go build leaves it alone when it is up to date.
@@ -100,6 +100,10 @@ e2e: need-go ## The end-to-end tests alone; RUNTIME=docker|local
 .PHONY: bench
 bench: need-go ## What requests cost the authorization server, with a million live tokens; takes minutes
 	BENCH=1000000 go test -count=1 -timeout 30m -v -run '^TestBench$$' ./services/authserver
+
+.PHONY: bench-gateway
+bench-gateway: need-go $(run)/tools/clients/node_modules/.package-lock.json ## Gateway and MCP server beside nginx and the TypeScript SDK's examples; Linux, two idle cores, npm
+	BENCH_GATEWAY=$(abspath $(run)/tools/clients) go test -count=1 -timeout 15m -v ./e2e/bench
 
 # The conformance suite and the clients are programs on Node, which comes with
 # them; npm alone must be there, and writes this file last.
