@@ -18,7 +18,7 @@ HAVE_GO := $(shell command -v go 2>/dev/null)
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 
 # The tool itself. go build leaves it alone when it is up to date.
@@ -101,14 +101,19 @@ e2e: need-go ## The end-to-end tests alone; RUNTIME=docker|local
 bench: need-go ## What requests cost the authorization server, with a million live tokens; takes minutes
 	BENCH=1000000 go test -count=1 -timeout 30m -v -run '^TestBench$$' ./services/authserver
 
-# The suite is a program on Node, which comes with it; npm alone must be there.
-suite := $(run)/tools/conformance
-# npm writes this file last.
-installed := $(suite)/node_modules/.package-lock.json
-$(installed): e2e/conformance/package.json e2e/conformance/package-lock.json
+.PHONY: bench-gateway
+bench-gateway: need-go $(run)/tools/clients/node_modules/.package-lock.json ## Gateway and MCP server beside nginx and the TypeScript SDK's examples; Linux, two idle cores, npm
+	BENCH_GATEWAY=$(abspath $(run)/tools/clients) go test -count=1 -timeout 15m -v ./e2e/bench
+
+# The conformance suite and the clients are programs on Node, which comes with
+# them; npm alone must be there, and writes this file last.
+suite   := $(run)/tools/conformance
+clients := $(run)/tools/clients
+installed := node_modules/.package-lock.json
+$(run)/tools/%/$(installed): e2e/%/package.json e2e/%/package-lock.json
 	@command -v npm >/dev/null || { echo "Install npm, which comes with Node.js: https://nodejs.org/" >&2; exit 1; }
-	@mkdir -p $(suite) && cp $^ $(suite)
-	npm ci --prefix $(suite) --ignore-scripts --no-audit --no-fund --loglevel error
+	@mkdir -p $(run)/tools/$* && cp $^ $(run)/tools/$*
+	npm ci --prefix $(run)/tools/$* --ignore-scripts --no-audit --no-fund --loglevel error
 
 # Slow things that .ci/run leaves out.
 .PHONY: fuzz crash
@@ -121,7 +126,7 @@ crash: need-go ## Kill the authorization server 200 times in the middle of its w
 	cd services && KILLS=200 go test -count=1 -timeout 15m -run TestKill -v ./authserver
 
 .PHONY: conformance
-conformance: need-go $(installed) ## The official MCP conformance suite against the authorization server; needs npm
+conformance: need-go $(suite)/$(installed) ## The official MCP conformance suite against authorization server and MCP server; needs npm
 	CONFORMANCE=$(abspath $(suite)) go test -count=1 -v ./e2e/conformance
 
 .PHONY: footprint verify vuln sbom
@@ -137,6 +142,10 @@ sbom: need-go ## A bill of materials (CycloneDX) for each program, in .run/sbom
 	@mkdir -p $(run)/tools
 	@cd scripts/supply && GOWORK=off go build -o $(abspath $(run)/tools)/ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 	@scripts/sbom $(run)/tools/cyclonedx-gomod $(run)/sbom
+.PHONY: clients
+clients: need-go $(clients)/$(installed) ## MCP Inspector, mcp-remote and the TypeScript SDK's client against a deployment; needs npm
+	@cp e2e/clients/*.mjs $(clients)
+	CLIENTS=$(abspath $(clients)) go test -count=1 -v ./e2e/clients
 
 .PHONY: lint
 lint: need-go ## gofmt, and golangci-lint with go vet and staticcheck in it

@@ -1,5 +1,5 @@
 // Package conformance_test runs the official MCP conformance suite against a
-// deployment's authorization server. The suite is a program on Node, pinned in
+// deployment's authorization server and MCP server. The suite is a program on Node, pinned in
 // package-lock.json; `make conformance` installs it and runs this.
 package conformance_test
 
@@ -35,16 +35,7 @@ var wantChecks = map[string]string{
 // TestAuthorizationServer runs the suite once for each way in which a client
 // may authenticate with what it got from dynamic registration.
 func TestAuthorizationServer(t *testing.T) {
-	installed := os.Getenv("CONFORMANCE")
-	if installed == "" {
-		t.Skip("the suite needs Node and npm: `make conformance` installs and runs it")
-	}
-	// Ctrl-C ends the test and not the process, so that it cleans up.
-	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-
+	ctx, installed := prepare(t)
 	demo := start(ctx, t)
 	for _, method := range []string{"none", "client_secret_basic", "client_secret_post"} {
 		t.Run(method, func(t *testing.T) {
@@ -68,6 +59,21 @@ func TestAuthorizationServer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// prepare returns the folder that the suite is installed in, and a context that
+// Ctrl-C ends: the test ends and not the process, so that it cleans up.
+func prepare(t *testing.T) (ctx context.Context, installed string) {
+	t.Helper()
+	installed = os.Getenv("CONFORMANCE")
+	if installed == "" {
+		t.Skip("the suite needs Node and npm: `make conformance` installs and runs it")
+	}
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
+	t.Cleanup(stop)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	t.Cleanup(cancel)
+	return ctx, installed
 }
 
 // start starts a deployment of local processes, unless RUNTIME says otherwise:

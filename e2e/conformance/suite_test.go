@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 
 	"demo.example/e2e/agent"
 	"demo.example/e2e/deployment"
+	"demo.example/e2e/node"
 	"demo.example/e2e/person"
 )
 
@@ -39,7 +39,7 @@ func callback(port int) string { return fmt.Sprintf("http://127.0.0.1:%d/callbac
 // of every check by its id.
 func (s *suite) run(ctx context.Context, t *testing.T) (map[string]string, error) {
 	t.Helper()
-	node, err := s.node()
+	program, err := node.Program(s.installed)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *suite) run(ctx context.Context, t *testing.T) (map[string]string, error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, node, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = []string{
 		"NODE_EXTRA_CA_CERTS=" + s.deployment.CAFile,
 		"NODE_USE_ENV_PROXY=1", "https_proxy=http://" + s.proxy,
@@ -78,22 +78,8 @@ func (s *suite) run(ctx context.Context, t *testing.T) (map[string]string, error
 	err = cmd.Wait()
 	w.Close()
 	err = errors.Join(<-watched, err)
-	checks, readErr := readChecks(results)
+	checks, readErr := readChecks(results, "*")
 	return checks, errors.Join(err, readErr)
-}
-
-// node returns the Node that was installed with the suite: of the packages in
-// package.json, npm takes the one for this machine. What it links in
-// node_modules/.bin depends on npm's version.
-func (s *suite) node() (string, error) {
-	found, err := filepath.Glob(filepath.Join(s.installed, "node_modules/node-*/bin/node"))
-	if err == nil && len(found) != 1 {
-		err = fmt.Errorf("%s has %d programs node-*/bin/node, want the one for this machine: there is one for Linux and macOS, on x64 and arm64", s.installed, len(found))
-	}
-	if err != nil {
-		return "", err
-	}
-	return found[0], nil
 }
 
 // watch logs what the suite prints, and plays the user when it prints the
@@ -103,35 +89,18 @@ func (s *suite) watch(ctx context.Context, t *testing.T, printed io.Reader) erro
 	for lines.Scan() {
 		t.Log(lines.Text())
 		if strings.HasPrefix(lines.Text(), s.deployment.Issuer()+"/authorize?") {
-			if err := s.authorize(ctx, lines.Text()); err != nil {
-				return err
+			if err := s.user.Visit(ctx, lines.Text(), person.Allow); err != nil {
+				return fmt.Errorf("sign in for the suite: %w", err)
 			}
 		}
 	}
 	return lines.Err()
 }
 
-// authorize signs in, allows what the suite asks for, and follows the redirect
-// to it as a browser would.
-func (s *suite) authorize(ctx context.Context, address string) error {
-	response, err := s.user.Authorize(ctx, address, person.Allow)
-	if err != nil {
-		return fmt.Errorf("sign in for the suite: %w", err)
-	}
-	if got := response.Scheme + "://" + response.Host + response.Path; got != s.client.RedirectURI {
-		return fmt.Errorf("the browser was sent to %s, not to the suite", got)
-	}
-	browser := deployment.NoRedirects(&http.Transport{DisableKeepAlives: true})
-	answer, err := agent.Get(ctx, browser, response.String(), "")
-	if err == nil && answer.Status != http.StatusOK {
-		err = fmt.Errorf("the suite answers its callback with %d %s", answer.Status, answer.Body)
-	}
-	return err
-}
-
-// readChecks reads the files that the suite wrote, one for each scenario.
-func readChecks(dir string) (map[string]string, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*", "checks.json"))
+// readChecks reads the files that the suite wrote, one for each scenario, of
+// those that the pattern matches.
+func readChecks(dir, pattern string) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, pattern, "checks.json"))
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,16 @@ package stocksmcp
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
+
+// maxBody bounds a message, in bytes.
+const maxBody = 1 << 20
 
 // checkHeaders adds what the SDK's handler lacks of the specification of
 // 2026-07-28:
@@ -26,13 +31,13 @@ func checkHeaders(next http.Handler) http.Handler {
 		}
 		for _, name := range []string{"Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {
 			if len(r.Header[name]) > 1 {
-				writeRPCError(w, mcp.CodeHeaderMismatch, name+" is there more than once", nil)
+				writeRPCError(w, r, mcp.CodeHeaderMismatch, name+" is there more than once", nil)
 				return
 			}
 		}
 		version := r.Header.Get("Mcp-Protocol-Version")
 		if version != "" && !slices.Contains(versions, version) {
-			writeRPCError(w, mcp.CodeUnsupportedProtocolVersion, "unsupported protocol version",
+			writeRPCError(w, r, mcp.CodeUnsupportedProtocolVersion, "unsupported protocol version",
 				mcp.UnsupportedProtocolVersionData{Supported: versions, Requested: version})
 			return
 		}
@@ -42,19 +47,31 @@ func checkHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// writeRPCError answers 400 with a JSON-RPC error. The body was not read, so
-// it names no request.
-func writeRPCError(w http.ResponseWriter, code int, message string, data any) {
+// writeRPCError answers 400 with a JSON-RPC error.
+func writeRPCError(w http.ResponseWriter, r *http.Request, code int, message string, data any) {
 	type rpcError struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`
 		Data    any    `json:"data,omitempty"`
 	}
 	w.Header().Set("Content-Type", "application/json")
+	id := requestID(http.MaxBytesReader(w, r.Body, maxBody))
 	w.WriteHeader(http.StatusBadRequest)
 	_ = json.NewEncoder(w).Encode(struct { // a client that hung up cannot be told so
-		Version string   `json:"jsonrpc"`
-		ID      any      `json:"id"`
-		Error   rpcError `json:"error"`
-	}{"2.0", nil, rpcError{code, message, data}})
+		Version string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Error   rpcError        `json:"error"`
+	}{"2.0", id, rpcError{code, message, data}})
+}
+
+// requestID returns the id of a JSON-RPC request, which its answer must have
+// as well, or null where there is none to be found (JSON-RPC 2.0 §5).
+func requestID(body io.Reader) json.RawMessage {
+	var request struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if json.NewDecoder(body).Decode(&request) == nil && len(request.ID) > 0 && strings.IndexByte(`"-0123456789`, request.ID[0]) >= 0 {
+		return request.ID
+	}
+	return json.RawMessage("null")
 }

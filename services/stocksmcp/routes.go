@@ -25,7 +25,7 @@ func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, revoked *
 		&mcp.StreamableHTTPOptions{
 			Stateless:                    true,
 			PropagateRequestCancellation: true,
-			MaxRequestBodyBytes:          1 << 20,
+			MaxRequestBodyBytes:          maxBody,
 			// The gateway checks Host. The name that it is asked by is public,
 			// and the connection local, which the SDK takes for an attack.
 			DisableLocalhostProtection: true,

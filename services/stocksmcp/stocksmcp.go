@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"golang.org/x/sync/errgroup"
 
 	"demo.example/services/internal/config"
@@ -63,6 +64,11 @@ const callTimeout = 5 * time.Second
 
 // Run serves MCP until ctx ends.
 func Run(ctx context.Context, environ []string, stderr io.Writer) error {
+	return run(ctx, environ, stderr, func(*mcp.Server) {})
+}
+
+// run is Run with a server that extend has added to.
+func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*mcp.Server)) error {
 	cfg, err := config.Parse[settings](environ)
 	if err != nil {
 		return err
@@ -80,7 +86,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	// Only the gateway reaches this service, so the request id is its own.
-	server, follower := newServer(cfg, secret, log)
+	server, follower := newServer(cfg, secret, log, extend)
 	srv := httpserver.New(httpserver.Wrap(server, log, true), log)
 	srv.TLSConfig = cfg.identity.Server()
 	g, ctx := errgroup.WithContext(ctx)
@@ -94,7 +100,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 
 // newServer connects the parts. The follower tells them what was revoked, once
 // it runs.
-func newServer(cfg settings, secret config.Secret, log *slog.Logger) (http.Handler, *revocation.Follower) {
+func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func(*mcp.Server)) (http.Handler, *revocation.Follower) {
 	// No proxy between services, whatever the environment says.
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
 	cfg.identity.Secure(transport)
@@ -121,5 +127,7 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger) (http.Handl
 		Log:      log,
 	}
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.MCPResource(), cfg.AuthserverURL.JoinPath("jwks").String(), client)
-	return routes(cfg.Site, verifier, newMCPServer(tool), follower.Watch, log), follower
+	server := newMCPServer(tool)
+	extend(server)
+	return routes(cfg.Site, verifier, server, follower.Watch, log), follower
 }

@@ -72,7 +72,7 @@ func newChain(t *testing.T) *chain {
 	log := slog.New(slog.NewJSONHandler(c.Log, nil))
 	handler, follower := newServer(settings{
 		Site: testSite, AuthserverURL: parseURL(t, authserver.URL), StocksapiURL: parseURL(t, stocksapi.URL), ClientID: "stocks mcp",
-	}, config.Secret(testSecret), log)
+	}, config.Secret(testSecret), log, func(*mcp.Server) {})
 	c.Revoked = follower.Watch
 	srv := httptest.NewServer(httpserver.Wrap(handler, log, true))
 	t.Cleanup(srv.Close)
