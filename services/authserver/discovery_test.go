@@ -9,11 +9,14 @@ import (
 	"testing"
 
 	"github.com/labstack/echo/v4"
+
+	"demo.example/services/internal/audit"
 )
 
 // pagePaths are the routes that are no protocol endpoints: what a person
-// sees, what is found at a well-known place, and the health check.
-var pagePaths = []string{"/", "/signin", "/passcode", "/consent", "/signout", "/device", "/static/*", "/healthz",
+// sees, what is found at a well-known place, and what only the services of the
+// deployment call.
+var pagePaths = []string{"/", "/signin", "/passcode", "/consent", "/signout", "/device", "/static/*", "/healthz", audit.Path,
 	"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 
 // TestDiscoveryTellsTheTruth walks the metadata: what is advertised is served,

@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"demo.example/services/internal/audit"
 )
 
 // routes is the whole surface of the authorization server.
@@ -30,6 +32,9 @@ func (s *server) routes() http.Handler {
 	e.Match(getPostOptions, "/userinfo", s.userinfo, s.allowedOrigins, noStore)
 	e.Match(postOptions, "/revoke", s.revoke(), s.allowedOrigins, noStore, form, s.authenticated)
 	e.POST("/introspect", s.introspect, noStore, form, s.authenticated)
+
+	// What the other services report.
+	e.POST(audit.Path, s.collectAudit, noStore, s.authenticated)
 
 	// What a person sees, in this order. Answers are pages.
 	e.GET("/authorize", s.authorize, noStore, s.limitRequests)
