@@ -29,7 +29,7 @@ demo:
 	  echo "The tool could not be built. It needs Go 1.26 or newer (this is $$(go env GOVERSION)): https://go.dev/dl/" >&2; exit 1; }
 
 ifneq ($(HAVE_GO),)
-.PHONY: up down clean status logs rotate-keys certs trust untrust
+.PHONY: up down clean status logs rotate-keys audit-verify certs trust untrust
 up: demo ## Start everything and wait until it is healthy; DOMAIN=, HTTPS_PORT=, RUNTIME=docker|local
 	@$(demo) up
 down: demo ## Stop it; state, secrets and certificates stay
@@ -43,6 +43,8 @@ logs: demo ## Show the last lines of every log
 	@$(demo) logs
 rotate-keys: demo ## Give the authorization server that is up a new signing key
 	@$(demo) rotate-keys
+audit-verify: demo ## Check that nothing in the audit trail was altered or removed; HEAD= as logged, to find a cut-off end
+	@$(demo) audit-verify $(HEAD)
 certs: demo ## Create or renew the certificates, and say how to trust them
 	@$(demo) certs
 trust: demo ## Make this machine trust the certificate authority
@@ -52,7 +54,7 @@ untrust: demo ## Undo that
 else
 # Without Go, Docker alone does it: it builds from source and makes the
 # certificates and secrets in a container.
-.PHONY: up down clean status logs rotate-keys certs trust untrust
+.PHONY: up down clean status logs rotate-keys audit-verify certs trust untrust
 up: need-docker
 	@echo "There is no Go here: building from source inside Docker, which takes a few minutes the first time." >&2
 	docker compose up --build --detach --wait
@@ -68,6 +70,8 @@ logs: need-docker
 	docker compose logs --tail 100
 rotate-keys: need-docker
 	docker compose exec authserver /service rotate-keys
+audit-verify: need-docker
+	docker compose exec authserver /service audit-verify $(HEAD)
 certs trust untrust: need-docker
 	@echo "make up creates the certificates; certs/README.md tells how to trust certs/ca.pem without Go." >&2
 endif

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"demo.example/services/authserver/audit"
 	"demo.example/services/authserver/broadcast"
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
@@ -64,8 +65,10 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.trail.Close()) }()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { mailer.Run(ctx); return nil })
+	g.Go(func() error { s.trail.Run(ctx); return nil })
 	g.Go(func() error { s.expire(ctx, db); return nil })
 	g.Go(func() error { s.keys.Run(ctx, log); return nil })
 	g.Go(func() error { <-ctx.Done(); s.revoked.Close(); return nil }) // streams must not delay the end
@@ -89,6 +92,7 @@ type server struct {
 	csrf    []byte // key of the form tokens
 	proofs  *dpop.Checker
 	revoked *broadcast.Hub
+	trail   *audit.Trail
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -134,6 +138,14 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 	if err := login.AddUsers(ctx, db, cfg.UsersFile); err != nil {
 		return nil, err
 	}
+	trailConfig, err := auditConfig(cfg, now, log)
+	if err != nil {
+		return nil, err
+	}
+	trail, err := audit.Open(ctx, trailConfig)
+	if err != nil {
+		return nil, fmt.Errorf("AUDIT_FILE: %w", err)
+	}
 	registry := &clients.Registry{
 		Presets:   presets,
 		Store:     db,
@@ -165,6 +177,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		keys:   ring,
 		csrf:   csrfKey,
 		proofs: dpop.NewChecker(nonceKey, now),
+		trail:  trail,
 		log:    log,
 		now:    now,
 

@@ -1,11 +1,13 @@
 package authserver
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/mail"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"demo.example/services/authserver/keys"
@@ -21,6 +23,7 @@ type Config struct {
 	ListenAddr     string     `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8081"`
 	LogLevel       slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	DatabaseFile   string     `env:"DATABASE_FILE" envDefault:"authserver.db"` // created when missing
+	AuditFile      string     `env:"AUDIT_FILE"`                               // created when missing; empty means audit.db beside DATABASE_FILE
 	SecretsDir     string     `env:"SECRETS_DIR" envDefault:"/run/secrets"`    // key-encryption-key and client-*
 	SMTPAddr       string     `env:"SMTP_ADDR" envDefault:"127.0.0.1:1025"`
 	MailFrom       string     `env:"MAIL_FROM" envDefault:"login@demo.example"`
@@ -32,6 +35,10 @@ type Config struct {
 
 	KeyLifetime time.Duration `env:"KEY_LIFETIME" envDefault:"720h"` // how long a key signs before the next one does
 
+	// How long, and how many of, the events of the audit trail are kept.
+	AuditRetention time.Duration `env:"AUDIT_RETENTION" envDefault:"2160h"`
+	AuditMaxEvents int           `env:"AUDIT_MAX_EVENTS" envDefault:"1000000"`
+
 	// An hour's passcodes: for an address, from an IP address, in all.
 	PasscodesPerAddress int `env:"PASSCODES_PER_ADDRESS" envDefault:"60"`
 	PasscodesPerIP      int `env:"PASSCODES_PER_IP" envDefault:"300"`
@@ -41,6 +48,11 @@ type Config struct {
 
 	RegistrationsPerIP int `env:"REGISTRATIONS_PER_IP" envDefault:"1000"` // an hour, from an IP address (of IPv6 a /64)
 	RegistrationsTotal int `env:"REGISTRATIONS_TOTAL" envDefault:"10000"` // an hour, in all; twice as many that nobody approved are kept
+}
+
+// auditFile is where the audit trail is kept.
+func (c Config) auditFile() string {
+	return cmp.Or(c.AuditFile, filepath.Join(filepath.Dir(c.DatabaseFile), "audit.db"))
 }
 
 // Validate reports the first variable that cannot be used.
@@ -64,10 +76,13 @@ func (c Config) Validate() error {
 	if c.KeyLifetime < keys.MinLifetime {
 		return fmt.Errorf("KEY_LIFETIME: %s is shorter than %s, the shortest in which a key can be published and used", c.KeyLifetime, keys.MinLifetime)
 	}
+	if c.AuditRetention <= 0 {
+		return fmt.Errorf("AUDIT_RETENTION: %s is not above zero", c.AuditRetention)
+	}
 	for _, l := range []struct {
 		name  string
 		value int
-	}{{"PASSCODES_PER_ADDRESS", c.PasscodesPerAddress}, {"PASSCODES_PER_IP", c.PasscodesPerIP}, {"PASSCODES_TOTAL", c.PasscodesTotal},
+	}{{"AUDIT_MAX_EVENTS", c.AuditMaxEvents}, {"PASSCODES_PER_ADDRESS", c.PasscodesPerAddress}, {"PASSCODES_PER_IP", c.PasscodesPerIP}, {"PASSCODES_TOTAL", c.PasscodesTotal},
 		{"AUTHORIZATIONS_PER_IP", c.AuthorizationsPerIP}, {"REGISTRATIONS_PER_IP", c.RegistrationsPerIP}, {"REGISTRATIONS_TOTAL", c.RegistrationsTotal}} {
 		if l.value < 1 {
 			return fmt.Errorf("%s: %d is not a positive number", l.name, l.value)

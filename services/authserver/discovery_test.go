@@ -9,12 +9,15 @@ import (
 	"testing"
 
 	"github.com/labstack/echo/v4"
+
+	"demo.example/services/internal/audit"
 )
 
 // pagePaths are the routes that are no protocol endpoints: what a person
-// sees, what is found at a well-known place, and the health check.
+// sees, what is found at a well-known place, and what only the services of the
+// deployment call.
 var pagePaths = []string{"/", "/signin", "/passcode", "/consent", "/signout", "/device", "/approve", "/account", "/static/*", "/healthz",
-	"/approvals", // between this server and its resource servers
+	"/approvals", audit.Path,
 	"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 
 // TestDiscoveryTellsTheTruth walks the metadata: what is advertised is served,

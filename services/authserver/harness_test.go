@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -50,7 +51,7 @@ var (
 )
 
 // secretNames are the files that the server finds in SECRETS_DIR.
-var secretNames = []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report"}
+var secretNames = []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi"}
 
 const secretFor = "-secret-0123456789abcdef0123456789"
 
@@ -65,7 +66,7 @@ func newConfig(t testing.TB, change ...func(*Config)) Config {
 	}
 	cfg := Config{
 		Site: site.Site{Domain: "demo.localhost", HTTPSPort: 8443}, SecretsDir: dir,
-		DatabaseFile: filepath.Join(dir, "authserver.db"), AllowedOrigins: []string{"http://localhost:6274"},
+		DatabaseFile: filepath.Join(dir, "authserver.db"), AuditRetention: time.Hour, AuditMaxEvents: 100_000, AllowedOrigins: []string{"http://localhost:6274"},
 		KeyLifetime: 30 * 24 * time.Hour, PasscodesPerAddress: 60, PasscodesPerIP: 300, PasscodesTotal: 3000,
 		AuthorizationsPerIP: 10_000, RegistrationsPerIP: 1000, RegistrationsTotal: 10_000,
 	}
@@ -90,7 +91,7 @@ func newHarness(t *testing.T, change ...func(*Config)) *harness {
 	h.http = httptest.NewTLSServer(h.routes())
 	t.Cleanup(func() {
 		h.http.Close()
-		if err := db.Close(); err != nil {
+		if err := errors.Join(h.trail.Close(), db.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -77,7 +78,7 @@ func newBubble(t *testing.T, lifetime time.Duration) *bubble {
 	t.Cleanup(func() {
 		stop()
 		<-done
-		if err := db.Close(); err != nil {
+		if err := errors.Join(s.trail.Close(), db.Close()); err != nil {
 			t.Error(err)
 		}
 	})

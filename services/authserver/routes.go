@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"demo.example/services/internal/audit"
 )
 
 // routes is the whole surface of the authorization server.
@@ -33,6 +35,9 @@ func (s *server) routes() http.Handler {
 	e.GET("/revocations", s.revocations, noStore, s.authenticated)      // a stream
 	e.POST("/approvals", s.askApproval, noStore, form, s.authenticated) // resource servers: an order for the user to decide
 	e.GET("/approvals/:id", s.readApproval, noStore, s.authenticated)
+
+	// What the other services report.
+	e.POST(audit.Path, s.collectAudit, noStore, s.authenticated)
 
 	// What a person sees, in this order. Answers are pages.
 	e.GET("/authorize", s.authorize, noStore, s.limitRequests)

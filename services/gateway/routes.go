@@ -40,7 +40,7 @@ func routes(cfg settings) []route {
 	return []route{
 		{
 			Host: "login", Service: "The authorization server", Upstream: cfg.AuthserverURL,
-			Serves: except("/healthz", "/revocations"), MaxBody: 64 << 10,
+			Serves: except("/healthz", "/revocations", "/audit", "/approvals"), MaxBody: 64 << 10,
 			Credentials: true, // clients authenticate at /token, browsers have sessions
 		},
 		{
@@ -70,7 +70,9 @@ func routes(cfg settings) []route {
 
 func only(path string) func(string) bool { return func(p string) bool { return p == path } }
 func except(paths ...string) func(string) bool {
-	return func(p string) bool { return !slices.Contains(paths, p) }
+	return func(p string) bool {
+		return !slices.ContainsFunc(paths, func(internal string) bool { return below(internal)(p) })
+	}
 }
 func below(path string) func(string) bool {
 	return func(p string) bool { return p == path || strings.HasPrefix(p, path+"/") }

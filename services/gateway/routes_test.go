@@ -20,6 +20,8 @@ func TestRoutes(t *testing.T) {
 		"login, metadata":              {"login", "/.well-known/oauth-authorization-server", 200, d.login},
 		"login, health is inside":      {"login", "/healthz", 404, nil},
 		"login, revocations inside":    {"login", "/revocations", 404, nil},
+		"login, audit inside":          {"login", "/audit", 404, nil},
+		"login, approvals inside":      {"login", "/approvals/x", 404, nil},
 		"mcp":                          {"mcp", "/", 200, d.mcp},
 		"mcp, other path":              {"mcp", "/mcp", 404, nil},
 		"mcp, health is inside":        {"mcp", "/healthz", 404, nil},

@@ -21,7 +21,7 @@ func secretsDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, secret := range map[string]string{
-		"client-gateway": strings.Repeat("g", 32) + "\n", "client-stocksmcp": strings.Repeat("m", 32), "client-stocks-web": strings.Repeat("w", 32), "client-stocks-report": strings.Repeat("r", 32), "short": "short",
+		"client-gateway": strings.Repeat("g", 32) + "\n", "client-stocksmcp": strings.Repeat("m", 32), "client-stocks-web": strings.Repeat("w", 32), "client-stocks-report": strings.Repeat("r", 32), "client-stocksapi": strings.Repeat("a", 32), "short": "short",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
@@ -52,6 +52,7 @@ func TestDemoPresets(t *testing.T) {
 			Resources: []string{"https://api.demo.example"}, Type: TypeWeb, Assurance: AssuranceDomain, SecretHash: store.HashOf(strings.Repeat("r", 32)),
 		},
 		"gateway":   {Name: "API gateway", GrantTypes: []string{}, AuthMethod: AuthBasic, SecretHash: store.HashOf(strings.Repeat("g", 32))},
+		"stocksapi": {Name: "Stocks API", GrantTypes: []string{}, AuthMethod: AuthBasic, SecretHash: store.HashOf(strings.Repeat("a", 32))},
 		"stocksmcp": {Name: "Stocks MCP server", GrantTypes: []string{oauth.GrantTokenExchange}, AuthMethod: AuthBasic, SecretHash: store.HashOf(strings.Repeat("m", 32))},
 	}
 	for id, c := range want {

@@ -1,5 +1,6 @@
 // Command authserver runs the authorization server. `authserver rotate-keys`
-// gives one that runs a new signing key.
+// gives one that runs a new signing key, `authserver audit-verify` checks its
+// audit trail.
 package main
 
 import (
@@ -11,8 +12,13 @@ import (
 
 func main() {
 	run := authserver.Run
-	if len(os.Args) > 1 && os.Args[1] == "rotate-keys" {
-		run = authserver.RotateKeys
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "rotate-keys":
+			run = authserver.RotateKeys
+		case "audit-verify":
+			run = authserver.AuditVerify(os.Args[2:])
+		}
 	}
 	service.Main(run)
 }

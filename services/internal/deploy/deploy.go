@@ -46,6 +46,7 @@ const usage = `usage: demo <command>
   stop <service>     stop one service, to see what an outage looks like
   start <service>    start it again
   rotate-keys        give the authorization server a new signing key
+  audit-verify [head] check that nothing in the audit trail was altered or removed
   prepare            all of up but the start; prints the environment for Compose
   env                the running deployment as NAME=value lines
   certs              create or renew the certificates
@@ -77,6 +78,11 @@ func Main(ctx context.Context, args, environ []string, out, errOut io.Writer) er
 			return fmt.Errorf("demo logs: name one of the services %v, or none", Services)
 		}
 		return t.logs(ctx, args)
+	case "audit-verify":
+		if len(args) > 1 {
+			return errors.New("demo audit-verify: takes one head, as the authorization server logs it, or nothing")
+		}
+		return t.operate(ctx, append([]string{command}, args...)...)
 	case "setup":
 		switch {
 		case len(args) == 0:
@@ -104,7 +110,7 @@ func Main(ctx context.Context, args, environ []string, out, errOut io.Writer) er
 	case "env":
 		return t.env()
 	case "rotate-keys":
-		return t.rotateKeys(ctx)
+		return t.operate(ctx, command)
 	case "certs":
 		return t.certs()
 	case "trust":

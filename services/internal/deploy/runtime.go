@@ -25,7 +25,7 @@ type runtime interface {
 	stop(ctx context.Context, service string) error
 	start(ctx context.Context, service string) error
 	// exec runs a subcommand of a service's program in its environment.
-	exec(ctx context.Context, service, subcommand string) (string, error)
+	exec(ctx context.Context, service string, args ...string) (string, error)
 }
 
 // ServiceStatus is how one service is.

@@ -53,7 +53,7 @@ var shares = map[string]share{
 	"authserver": {secrets: secretNames, ca: true},
 	"gateway":    {secrets: []string{"client-gateway"}, leaf: true},
 	"stocksmcp":  {secrets: []string{"client-stocksmcp"}},
-	"stocksapi":  {},
+	"stocksapi":  {secrets: []string{"client-stocksapi"}},
 	"mail":       {},
 }
 

@@ -1,0 +1,289 @@
+// Package audit keeps the trail: every event of every service, in the order in
+// which they arrived, each chained to the one before. The chain is keyed, so
+// that whoever can write to the file and does not have the key cannot remove
+// or alter an event without its showing (verify.go).
+//
+// What no chain shows is that its end was cut off. The server therefore logs
+// the newest link now and then, and the check can be told to expect it.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	_ "embed"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"demo.example/services/internal/audit"
+)
+
+//go:embed schema.sql
+var schema string
+
+const (
+	maxWaiting = 20_000 // own events that wait to be written
+	maxBatch   = 512
+	pruneEvery = time.Minute
+	headEvery  = time.Minute
+)
+
+// Config of a trail.
+type Config struct {
+	File      string        // created when missing
+	Key       []byte        // of the chain
+	Retention time.Duration // how long an event is kept
+	MaxEvents int           // and how many, at most
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Trail implements audit.Recorder for the server that keeps it.
+type Trail struct {
+	cfg Config
+	db  *sql.DB
+
+	mu   sync.Mutex // of appending
+	head Link
+
+	waiting sync.Mutex
+	own     []audit.Event // recorded and not written yet
+	lost    int
+	writing sync.WaitGroup // the one goroutine that writes own events, while there are any
+	busy    bool
+}
+
+// Link is a place in the chain.
+type Link struct {
+	Seq int64
+	MAC []byte
+}
+
+// String is the form in which a link is logged, and expected.
+func (l Link) String() string { return fmt.Sprintf("%d:%s", l.Seq, hex.EncodeToString(l.MAC)) }
+
+// Open opens or creates the trail. The caller closes it.
+func Open(ctx context.Context, cfg Config) (*Trail, error) {
+	t, err := open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", cfg.File, err)
+	}
+	return t, nil
+}
+
+func open(ctx context.Context, cfg Config) (*Trail, error) {
+	q := url.Values{"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(cfg.File), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	t := &Trail{cfg: cfg, db: db}
+	if _, err = db.ExecContext(ctx, schema); err == nil {
+		t.head, err = newest(ctx, db)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return t, nil
+}
+
+// newest returns the end of the chain.
+func newest(ctx context.Context, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+},
+) (Link, error) {
+	l := Link{MAC: make([]byte, sha256.Size)} // before the first
+	err := db.QueryRowContext(ctx, "SELECT seq, mac FROM events ORDER BY seq DESC LIMIT 1").Scan(&l.Seq, &l.MAC)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = db.QueryRowContext(ctx, "SELECT seq, mac FROM beginning").Scan(&l.Seq, &l.MAC)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return l, err
+}
+
+// Record implements audit.Recorder. The event is written in the background.
+func (t *Trail) Record(ctx context.Context, e audit.Event) {
+	e = audit.Complete(ctx, e, "authserver", t.cfg.Now())
+	t.waiting.Lock()
+	defer t.waiting.Unlock()
+	if len(t.own) >= maxWaiting {
+		t.lost++
+		return
+	}
+	t.own = append(t.own, e)
+	if !t.busy {
+		t.busy = true
+		t.writing.Go(t.write)
+	}
+}
+
+// write writes own events, many at a time when many come, until none waits.
+func (t *Trail) write() {
+	for {
+		t.waiting.Lock()
+		n := min(len(t.own), maxBatch)
+		batch := t.own[:n:n]
+		t.own = t.own[n:]
+		if n == 0 {
+			t.own, t.busy = nil, false
+			t.waiting.Unlock()
+			return
+		}
+		t.waiting.Unlock()
+		if err := t.Append(context.Background(), batch...); err != nil {
+			t.addLost(n)
+			t.cfg.Log.Error("audit events not kept", "events", n, "error", err.Error())
+		}
+	}
+}
+
+func (t *Trail) addLost(n int) {
+	t.waiting.Lock()
+	defer t.waiting.Unlock()
+	t.lost += n
+}
+
+// Append adds the events of another service, all or none; those that are there
+// already are skipped.
+func (t *Trail) Append(ctx context.Context, events ...audit.Event) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tx, err := t.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()          //nolint:errcheck // of no use after Commit
+	head, err := newest(ctx, tx) // not from memory: another process may write as well
+	if err != nil {
+		return err
+	}
+	t.waiting.Lock()
+	lost := t.lost
+	t.waiting.Unlock()
+	if lost > 0 {
+		e := audit.Event{Kind: audit.Lost, Decision: audit.Failed, Detail: map[string]string{"events": strconv.Itoa(lost)}}
+		events = append(events[:len(events):len(events)], audit.Complete(context.Background(), e, "authserver", t.cfg.Now()))
+	}
+	for _, e := range events {
+		raw, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		next := Link{head.Seq + 1, t.link(head, raw)}
+		res, err := tx.ExecContext(ctx, "INSERT INTO events (seq, id, mac, event) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING", next.Seq, e.ID, next.MAC, string(raw))
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n == 1 {
+			head = next
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	t.head = head
+	t.addLost(-lost)
+	return nil
+}
+
+// link chains an event to the row before it.
+func (t *Trail) link(before Link, event []byte) []byte {
+	m := hmac.New(sha256.New, t.cfg.Key)
+	m.Write(before.MAC)
+	_ = binary.Write(m, binary.BigEndian, before.Seq+1) // a hash takes everything
+	m.Write(event)
+	return m.Sum(nil)
+}
+
+// seal marks a beginning that this server made.
+func (t *Trail) seal(l Link) []byte {
+	m := hmac.New(sha256.New, t.cfg.Key)
+	fmt.Fprintf(m, "beginning %s", l)
+	return m.Sum(nil)
+}
+
+// Run logs the end of the chain and removes what is old, until ctx ends.
+func (t *Trail) Run(ctx context.Context) {
+	var logged int64
+	tick := time.NewTicker(min(headEvery, pruneEvery))
+	defer tick.Stop()
+	for {
+		if err := t.Prune(ctx); err != nil && ctx.Err() == nil {
+			t.cfg.Log.Error("old audit events not removed", "error", err.Error())
+		}
+		if head := t.Head(); head.Seq != logged {
+			t.cfg.Log.Info("audit trail", "head", head.String())
+			logged = head.Seq
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Head returns the end of the chain.
+func (t *Trail) Head() Link {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.head
+}
+
+// Prune removes events that are too old or too many, and notes where the trail
+// begins now.
+func (t *Trail) Prune(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tx, err := t.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // of no use after Commit
+	// Time of arrival is not the time of the event: of the rows before the
+	// first that is young enough, none is.
+	var last sql.NullInt64
+	err = tx.QueryRowContext(ctx, "SELECT MIN(seq) - 1 FROM events WHERE at >= ?", t.cfg.Now().Add(-t.cfg.Retention).UnixMilli()).Scan(&last)
+	if err != nil {
+		return err
+	}
+	if !last.Valid { // all are old
+		last.Int64 = t.head.Seq
+	}
+	upTo := max(last.Int64, t.head.Seq-int64(t.cfg.MaxEvents))
+	l := Link{}
+	err = tx.QueryRowContext(ctx, "SELECT seq, mac FROM events WHERE seq <= ? ORDER BY seq DESC LIMIT 1", upTo).Scan(&l.Seq, &l.MAC)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // nothing to remove
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM events WHERE seq <= ?", l.Seq)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO beginning (one, seq, mac, seal) VALUES (1, ?, ?, ?)", l.Seq, l.MAC, t.seal(l))
+	}
+	return cmp.Or(err, tx.Commit())
+}
+
+// Close writes what was recorded and closes the file.
+func (t *Trail) Close() error {
+	t.writing.Wait()
+	return t.db.Close()
+}

@@ -1,0 +1,182 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"demo.example/services/internal/httpserver"
+)
+
+// collector stands in for the authorization server.
+type collector struct {
+	mu     sync.Mutex
+	status int // 0: keep the events
+	got    []Event
+	tries  int
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *collector) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tries++
+	rec := httptest.NewRecorder()
+	var batch []Event
+	body, err := io.ReadAll(r.Body)
+	if id, secret, ok := r.BasicAuth(); err != nil || !ok || id != "gateway" || secret != "s%2Fcret" || len(body) > 64<<10 || json.Unmarshal(body, &batch) != nil {
+		rec.WriteHeader(http.StatusTeapot)
+		return rec.Result(), nil
+	}
+	if c.status == 0 {
+		c.got = append(c.got, batch...)
+		rec.WriteHeader(http.StatusNoContent)
+	} else {
+		rec.WriteHeader(c.status)
+	}
+	return rec.Result(), nil
+}
+
+func (c *collector) set(status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status = status
+}
+
+func (c *collector) ids() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ids []string
+	for _, e := range c.got {
+		ids = append(ids, e.ID+e.Detail["events"])
+	}
+	return ids
+}
+
+// start runs a sender until the returned function is called.
+func start(c *collector) (s *Sender, stop func()) {
+	s = NewSender("gateway", url.URL{Scheme: "http", Host: "authserver"}, "gateway", "s/cret", &http.Client{Transport: c}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	return s, func() { cancel(); <-done }
+}
+
+func TestSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &collector{}
+		s, stop := start(c)
+		ctx := httpserver.WithRequestID(t.Context(), "request-1")
+		s.Record(ctx, Event{Kind: Access, Decision: Refused, Reason: "expired"})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(c.got) != 1 {
+			t.Fatalf("%d events", len(c.got))
+		}
+		e := c.got[0]
+		if e.ID == "" || e.Time.IsZero() || e.Service != "gateway" || e.Request != "request-1" || e.Reason != "expired" {
+			t.Errorf("%+v", e)
+		}
+
+		// What comes just before the end is sent.
+		s.Record(ctx, Event{ID: "last", Kind: Access})
+		stop()
+		if ids := c.ids(); ids[len(ids)-1] != "last" {
+			t.Errorf("%v", ids)
+		}
+	})
+}
+
+// TestOutage: events wait for the trail to come back, in their order.
+func TestOutage(t *testing.T) {
+	for _, status := range []int{http.StatusServiceUnavailable, http.StatusUnauthorized, http.StatusFound} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &collector{status: status}
+			s, stop := start(c)
+			var want []string
+			for i := range 300 {
+				id := fmt.Sprintf("event-%d", i)
+				want = append(want, id)
+				s.Record(t.Context(), Event{ID: id, Reason: strings.Repeat("x", 1000)})
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if c.tries < 5 || c.tries > 30 {
+				t.Errorf("%d: %d tries in a minute", status, c.tries)
+			}
+			c.set(0)
+			time.Sleep(2 * maxBackoff)
+			stop()
+			if diff := cmp.Diff(want, c.ids()); diff != "" {
+				t.Errorf("%d: %s", status, diff)
+			}
+		})
+	}
+}
+
+// TestLost: what cannot be kept is counted, and the trail says so.
+func TestLost(t *testing.T) {
+	tests := map[string]func(s *Sender, c *collector) (want []string){
+		"too large": func(s *Sender, _ *collector) []string {
+			s.Record(context.Background(), Event{ID: "large", Reason: strings.Repeat("x", maxEvent)})
+			return []string{"1"}
+		},
+		"too many": func(s *Sender, c *collector) []string {
+			c.set(503)
+			for range 20 + maxQueue/(maxEvent-500) { // an event is somewhat larger than its reason
+				s.Record(context.Background(), Event{Reason: strings.Repeat("x", maxEvent-500)})
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			s.mu.Lock()
+			lost := s.lost
+			s.mu.Unlock()
+			if lost == 0 || lost > 50 {
+				t.Errorf("%d lost", lost)
+			}
+			c.set(0)
+			return []string{strconv.Itoa(lost)}
+		},
+		"refused": func(s *Sender, c *collector) []string {
+			c.set(400)
+			s.Record(context.Background(), Event{ID: "bad"})
+			time.Sleep(flushEvery + time.Millisecond)
+			synctest.Wait()
+			c.set(0)
+			return []string{"1"}
+		},
+	}
+	for name, do := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &collector{}
+				s, stop := start(c)
+				want := do(s, c)
+				time.Sleep(2 * maxBackoff)
+				stop()
+				var got []string
+				for _, e := range c.got {
+					if e.Kind == Lost {
+						got = append(got, e.Detail["events"])
+					}
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
