@@ -24,14 +24,14 @@ func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, log *slog
 		&mcp.StreamableHTTPOptions{
 			Stateless:                    true,
 			PropagateRequestCancellation: true,
-			MaxRequestBodyBytes:          1 << 20,
+			MaxRequestBodyBytes:          maxBody,
 			// The gateway checks Host. The name that it is asked by is public,
 			// and the connection local, which the SDK takes for an attack.
 			DisableLocalhostProtection: true,
 		},
 	))
+	endpoint = requireScopes(metadata, log, endpoint)
 	endpoint = checkHeaders(endpoint)
-	endpoint = requireScope(oauth.ScopeStocksRead, metadata, log, endpoint)
 	endpoint = guard.Protect(endpoint)
 	// Pages of other origins may not call (MCP, streamable HTTP, security
 	// warning). Programs that are not browsers send no Origin.
