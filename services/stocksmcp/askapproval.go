@@ -55,5 +55,5 @@ func orderInWords(o token.AuthorizationDetail) string {
 	if o.Side == "sell" {
 		limit = "at least"
 	}
-	return fmt.Sprintf("%s %d %s at %s %s %s a share", o.Side, o.Quantity, o.Symbol, limit, o.LimitPrice, o.Currency)
+	return fmt.Sprintf("%s %d %s, %s %s %s a share", o.Side, o.Quantity, o.Symbol, limit, o.LimitPrice, o.Currency)
 }

@@ -58,29 +58,34 @@ func (c *stocksClient) order(ctx context.Context, accessToken string, o token.Au
 	if err != nil {
 		return order{}, fmt.Errorf("%w (%w)", outcomeUnknown, err)
 	}
-	switch answer.status {
-	case http.StatusOK, http.StatusCreated:
-	case http.StatusConflict:
-		return order{}, outsideLimit(answer.body, o)
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return order{}, fmt.Errorf("%w (stocks API: %d)", orderRefused, answer.status)
-	case http.StatusNotFound:
-		return order{}, errNoStock
-	case http.StatusForbidden:
-		return order{}, fmt.Errorf("%w (stocks API: %d)", orderForbidden, answer.status)
-	case http.StatusUnauthorized:
-		if strings.Contains(answer.challenge, `error="insufficient_user_authentication"`) { // RFC 9470 §3
-			return order{}, signInTooOld
-		}
-		return order{}, fmt.Errorf("%w: stocks API: %d", errUnavailable, answer.status)
-	default:
-		return order{}, fmt.Errorf("%w (%w: stocks API: %d)", outcomeUnknown, errUnavailable, answer.status)
+	if answer.status != http.StatusOK && answer.status != http.StatusCreated {
+		return order{}, orderRefusal(answer, o)
 	}
 	var placed order
 	if json.Unmarshal(answer.body, &placed) != nil || placed.ID == "" || placed.Status != "executed" || !priceForm.MatchString(placed.ExecutedPrice) {
 		return order{}, fmt.Errorf("%w (%w: stocks API: unexpected answer)", outcomeUnknown, errUnavailable)
 	}
 	return placed, nil
+}
+
+// orderRefusal says what an answer other than an order means for the user.
+func orderRefusal(answer apiAnswer, o token.AuthorizationDetail) error {
+	switch answer.status {
+	case http.StatusConflict:
+		return outsideLimit(answer.body, o)
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return fmt.Errorf("%w (stocks API: %d)", orderRefused, answer.status)
+	case http.StatusNotFound:
+		return errNoStock
+	case http.StatusForbidden:
+		return fmt.Errorf("%w (stocks API: %d)", orderForbidden, answer.status)
+	case http.StatusUnauthorized:
+		if strings.Contains(answer.challenge, `error="insufficient_user_authentication"`) { // RFC 9470 §3
+			return signInTooOld
+		}
+		return fmt.Errorf("%w: stocks API: %d", errUnavailable, answer.status)
+	}
+	return fmt.Errorf("%w (%w: stocks API: %d)", outcomeUnknown, errUnavailable, answer.status)
 }
 
 // outsideLimit says that the price moved, and to what.

@@ -131,11 +131,12 @@ func (c *chain) serveApproval(w http.ResponseWriter, r *http.Request) {
 
 // serveOrder is POST /orders: ALDP costs 362.77.
 func (c *chain) serveOrder(w http.ResponseWriter, r *http.Request) {
-	instead := override(w, &c.PlaceOrders)
-	if instead && c.PlaceOnce.Load() {
+	var instead atomic.Value
+	instead.Store(c.PlaceOrders.Load())
+	if c.PlaceOnce.Load() {
 		c.PlaceOrders.Store("")
 	}
-	if instead {
+	if override(w, &instead) {
 		return
 	}
 	claims := token.ClaimsFrom(r.Context())
