@@ -39,6 +39,7 @@ func newMCPServer(completion *completeSymbols, features ...feature) *mcp.Server 
 			SetCacheable:      cacheable,
 		},
 	)
+	server.AddReceivingMiddleware(cancelOnHangup)
 	for _, f := range features {
 		f.addTo(server)
 	}

@@ -15,9 +15,10 @@ import (
 // orders are the approvals of the authorization server and the orders of the
 // stocks API, as the tests need them.
 type orders struct {
-	Approvals   atomic.Value // string: answer of /approvals instead of an approval, "status body"
-	PlaceOrders atomic.Value // string: answer of POST /orders instead of an order
-	PlaceOnce   atomic.Bool  // PlaceOrders is the answer to one request
+	Approvals   atomic.Value  // string: answer of /approvals instead of an approval, "status body"
+	PlaceOrders atomic.Value  // string: answer of POST /orders instead of an order
+	PlaceOnce   atomic.Bool   // PlaceOrders is the answer to one request
+	OrderDelay  chan struct{} // when set, POST /orders waits for it to be closed
 
 	lock     sync.Mutex
 	approval []*fakeApproval
@@ -131,6 +132,9 @@ func (c *chain) serveApproval(w http.ResponseWriter, r *http.Request) {
 
 // serveOrder is POST /orders: ALDP costs 362.77.
 func (c *chain) serveOrder(w http.ResponseWriter, r *http.Request) {
+	if c.OrderDelay != nil {
+		<-c.OrderDelay
+	}
 	var instead atomic.Value
 	instead.Store(c.PlaceOrders.Load())
 	if c.PlaceOnce.Load() {

@@ -157,8 +157,10 @@ func (t *placeOrder) goOn(ctx context.Context, req *mcp.CallToolRequest, in orde
 	return w, a, err
 }
 
-// execute places an approved order.
+// execute places an approved order. It goes on when the client hangs up: the
+// approval is used by then, and half of this is worse than all.
 func (t *placeOrder) execute(ctx context.Context, w waitingOrder) (*mcp.CallToolResult, orderOutcome, error) {
+	ctx = context.WithoutCancel(ctx) // each of the two calls has a bound of its own
 	apiToken, err := t.Upstream.Tokens.approvedToken(ctx, token.RawFrom(ctx), t.Upstream.Audience, w.Approval)
 	if err != nil {
 		return nil, orderOutcome{}, err

@@ -296,3 +296,25 @@ func TestOrderIsSentAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestOrderOutlivesItsClient: once the approval is used the order is placed,
+// although the client hung up.
+func TestOrderOutlivesItsClient(t *testing.T) {
+	for _, era := range eras {
+		c := newChain(t)
+		c.OrderDelay = make(chan struct{})
+		body, headers := orderBody, modern(map[string]string{"Mcp-Name": "place-order"})
+		if era < statelessEra {
+			body = strings.Replace(orderBody, ","+meta, "", 1)
+			headers = modern(map[string]string{"MCP-Protocol-Version": era, "Mcp-Method": "", "Mcp-Name": ""})
+		}
+		headers.Set("Authorization", "Bearer "+c.trader(nil))
+		c.request(t, http.MethodPost, body, headers)
+		c.decide("approved")
+		hangUp := c.begin(t, body, headers)
+		within(t, "no order was sent", func() bool { return len(c.sent("POST /orders")) == 1 })
+		hangUp()
+		close(c.OrderDelay)
+		within(t, "the order was not placed", func() bool { return strings.Contains(c.Log.String(), `"decision":"executed"`) })
+	}
+}

@@ -30,6 +30,7 @@ func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, log *slog
 			DisableLocalhostProtection: true,
 		},
 	))
+	endpoint = rememberConnection(endpoint)
 	endpoint = requireScopes(metadata, log, endpoint)
 	endpoint = checkHeaders(endpoint)
 	endpoint = guard.Protect(endpoint)

@@ -53,7 +53,7 @@ type chain struct {
 	outbound []string // all that the MCP server sent to others, headers and bodies
 }
 
-func newChain(t *testing.T) *chain {
+func newChain(t testing.TB) *chain {
 	t.Helper()
 	c := &chain{Issuer: tokentest.New(t, testSite.Issuer()), Log: new(syncBuffer)}
 	c.Exchange.Store("")
@@ -92,7 +92,7 @@ func newChain(t *testing.T) *chain {
 	return c
 }
 
-func parseURL(t *testing.T, raw string) url.URL {
+func parseURL(t testing.TB, raw string) url.URL {
 	u, err := url.Parse(raw)
 	if err != nil {
 		t.Fatal(err)
