@@ -1,6 +1,7 @@
 package stocksmcp
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -33,7 +34,7 @@ func (t *placeOrder) question(req *mcp.CallToolRequest, w waitingOrder, a approv
 		// without sessions does not remember. So the error asks those that
 		// understand it, and says it in words to the others.
 		err := mcp.URLElicitationRequiredError([]*mcp.ElicitParams{ask})
-		if rpc, ok := err.(*jsonrpc.Error); ok {
+		if rpc, ok := errors.AsType[*jsonrpc.Error](err); ok {
 			rpc.Message = inWords
 		}
 		return nil, err

@@ -31,7 +31,7 @@ type fakeApproval struct {
 	used              bool
 }
 
-func (o *orders) init() {
+func (o *orders) noOrders() {
 	o.Approvals.Store("")
 	o.PlaceOrders.Store("")
 	o.placed = map[string]map[string]any{}

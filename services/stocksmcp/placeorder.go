@@ -3,6 +3,7 @@ package stocksmcp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -66,9 +67,9 @@ func (t *placeOrder) addTo(server *mcp.Server) {
 // call is the tool's handler.
 func (t *placeOrder) call(ctx context.Context, req *mcp.CallToolRequest, in orderArguments) (*mcp.CallToolResult, orderOutcome, error) {
 	result, outcome, err := t.place(ctx, req, in)
-	if question, ok := err.(*jsonrpc.Error); ok { // an older client is asked by an error
+	if asked, ok := errors.AsType[*jsonrpc.Error](err); ok { // as clients of the older era are
 		_ = finish(ctx, t.Log, placeOrderName, nil, "decision", pending)
-		return nil, orderOutcome{}, question
+		return nil, orderOutcome{}, asked
 	}
 	decision := outcome.Status
 	if result != nil && result.InputRequests != nil {

@@ -3,6 +3,7 @@ package stocksmcp
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -29,18 +30,18 @@ func TestStateSigner(t *testing.T) {
 	if diff := cmp.Diff(w, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
-	if _, err := newStateSigner(config.Secret(testSecret + "x")).open(state); err != stateForged {
+	if _, err := newStateSigner(config.Secret(testSecret + "x")).open(state); !errors.Is(err, stateForged) {
 		t.Errorf("another secret: %v", err)
 	}
 	for i := range state {
 		changed := []byte(state)
 		changed[i] ^= 1
-		if _, err := signer.open(string(changed)); err != stateForged {
+		if _, err := signer.open(string(changed)); !errors.Is(err, stateForged) {
 			t.Errorf("changed at %d: %v", i, err)
 		}
 	}
 	for _, bad := range []string{"", ".", "x", state + "A", state + "=", state + "\n", " " + state, state + "." + state, strings.Split(state, ".")[0], strings.Split(state, ".")[0] + "."} {
-		if _, err := signer.open(bad); err != stateForged {
+		if _, err := signer.open(bad); !errors.Is(err, stateForged) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -58,7 +58,7 @@ func newChain(t testing.TB) *chain {
 	c := &chain{Issuer: tokentest.New(t, testSite.Issuer()), Log: new(syncBuffer)}
 	c.Exchange.Store("")
 	c.API.Store("")
-	c.orders.init()
+	c.noOrders()
 	c.subjects = token.NewVerifier(testSite.Issuer(), testSite.MCPResource(), c.Issuer.JWKSURL, http.DefaultClient)
 
 	auth := http.NewServeMux()
