@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -105,6 +106,11 @@ func (a *Agent) authorize(ctx context.Context, address string, signIn SignIn) (*
 	if err != nil {
 		return nil, err
 	}
+	// The address is what a server on the network said. It is about to be
+	// opened on the user's machine, and where it leads they type a passcode.
+	if u.Scheme+"://"+u.Host != a.deployment.Issuer() || u.User != nil {
+		return nil, fmt.Errorf("refusing to open %q: it is not the authorization server %s", address, a.deployment.Issuer())
+	}
 	a.clientID = u.Query().Get("client_id")
 	callback, err := signIn(ctx, address)
 	if err != nil {
@@ -117,10 +123,35 @@ func (a *Agent) authorize(ctx context.Context, address string, signIn SignIn) (*
 	return &auth.AuthorizationResult{Code: q.Get("code"), State: q.Get("state"), Iss: q.Get("iss")}, nil
 }
 
+// Visit sends the user to a page on which they decide something that the agent
+// may not decide for them. It returns once they were there.
+type Visit func(ctx context.Context, address string) error
+
 // Connect opens an MCP session in the era of version. The first one signs the
 // user in.
 func (a *Agent) Connect(ctx context.Context, version string) (*mcp.ClientSession, error) {
-	client := mcp.NewClient(&mcp.Implementation{Name: "stocks-agent", Title: "Stocks agent", Version: "1.0.0"}, nil)
+	return a.connect(ctx, version, nil)
+}
+
+// ConnectWithUser is Connect for an agent whose user is there to be sent to
+// pages (MCP, URL mode elicitation).
+func (a *Agent) ConnectWithUser(ctx context.Context, version string, visit Visit) (*mcp.ClientSession, error) {
+	return a.connect(ctx, version, &mcp.ClientOptions{
+		Capabilities: &mcp.ClientCapabilities{Elicitation: &mcp.ElicitationCapabilities{URL: &mcp.URLElicitationCapabilities{}}},
+		ElicitationHandler: func(ctx context.Context, req *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
+			if !strings.HasPrefix(req.Params.URL, a.deployment.Issuer()+"/") { // see authorize
+				return &mcp.ElicitResult{Action: "decline"}, nil
+			}
+			if err := visit(ctx, req.Params.URL); err != nil {
+				return nil, err
+			}
+			return &mcp.ElicitResult{Action: "accept"}, nil
+		},
+	})
+}
+
+func (a *Agent) connect(ctx context.Context, version string, options *mcp.ClientOptions) (*mcp.ClientSession, error) {
+	client := mcp.NewClient(&mcp.Implementation{Name: "stocks-agent", Title: "Stocks agent", Version: "1.0.0"}, options)
 	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
 		Endpoint:             a.deployment.MCPResource(),
 		HTTPClient:           a.http,

@@ -111,14 +111,12 @@ func (e *exchange) token(ctx context.Context, subjectToken string, expires time.
 
 // request performs the exchange (RFC 8693 §2.1).
 func (e *exchange) request(ctx context.Context, subjectToken, audience, scope string) (string, time.Duration, error) {
-	form := url.Values{
-		"grant_type":           {oauth.GrantTokenExchange},
-		"subject_token":        {subjectToken},
-		"subject_token_type":   {oauth.TokenTypeAccessToken},
-		"requested_token_type": {oauth.TokenTypeAccessToken},
-		"resource":             {audience},
-		"scope":                {scope},
-	}
+	return e.post(ctx, exchangeForm(subjectToken, audience, scope), exchangeRefusal)
+}
+
+// post sends an exchange and returns the token and how long it lives. refusal
+// says what the error code of a 400 means.
+func (e *exchange) post(ctx context.Context, form url.Values, refusal func(code string) error) (string, time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", 0, err
@@ -143,11 +141,11 @@ func (e *exchange) request(ctx context.Context, subjectToken, audience, scope st
 	case decodeErr != nil:
 		return "", 0, fmt.Errorf("%w: token exchange: %s, not JSON", errUnavailable, resp.Status)
 	case resp.StatusCode == http.StatusBadRequest:
-		return "", 0, exchangeRefusal(answer.Error)
+		return "", 0, refusal(answer.Error)
 	case resp.StatusCode != http.StatusOK:
 		// 401 is this server's own mistake, not the user's.
 		return "", 0, fmt.Errorf("%w: token exchange: %s", errUnavailable, resp.Status)
-	case answer.AccessToken == "" || answer.AccessToken == subjectToken ||
+	case answer.AccessToken == "" || answer.AccessToken == form.Get("subject_token") ||
 		answer.IssuedTokenType != oauth.TokenTypeAccessToken && answer.IssuedTokenType != oauth.TokenTypeJWT ||
 		!strings.EqualFold(answer.TokenType, "Bearer"):
 		return "", 0, fmt.Errorf("%w: token exchange: unexpected answer", errUnavailable)

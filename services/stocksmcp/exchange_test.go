@@ -77,6 +77,7 @@ func TestExchangeIsRemembered(t *testing.T) {
 	}
 }
 
+// TestExchangeIsKeyed: attack X13, by subject token, audience and scope.
 func TestExchangeIsKeyed(t *testing.T) {
 	e, n, now := countingExchange(t, "900", nil)
 	seen := map[string]bool{}

@@ -2,7 +2,6 @@ package stocksmcp
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -60,23 +59,6 @@ func (c *chain) request(t *testing.T, method, body string, headers http.Header) 
 	return resp, string(b)
 }
 
-func (c *chain) postInBackground(t *testing.T, done chan<- struct{}) context.CancelFunc {
-	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, strings.NewReader(callBody))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header = modern(map[string]string{"Authorization": "Bearer " + c.token(nil)})
-	go func() {
-		defer close(done)
-		if resp, err := http.DefaultClient.Do(r); err == nil {
-			_, _ = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-		}
-	}()
-	return cancel
-}
-
 // message returns the JSON-RPC message of an answer, be it JSON or a stream
 // with one event.
 func message(t *testing.T, resp *http.Response, body string) map[string]any {
@@ -95,7 +77,8 @@ func message(t *testing.T, resp *http.Response, body string) map[string]any {
 	return m
 }
 
-// TestProtocolErrors holds the attack catalogue's tests C3 to C5.
+// TestProtocolErrors: attacks C3 (headers that differ from the body), C4
+// (versions and methods that there are not) and C5 (sessions).
 func TestProtocolErrors(t *testing.T) {
 	body := func(method, params string) string {
 		return `{"jsonrpc":"2.0","id":7,"method":"` + method + `","params":{` + params + meta + `}}`
@@ -154,13 +137,16 @@ func TestDiscover(t *testing.T) {
 		modern(map[string]string{"Mcp-Method": "server/discover", "Mcp-Name": ""}))
 	result, _ := message(t, resp, answer)["result"].(map[string]any)
 	got := map[string]any{"ttlMs": result["ttlMs"], "cacheScope": result["cacheScope"], "capabilities": result["capabilities"], "resultType": result["resultType"]}
-	want := map[string]any{"ttlMs": 300000.0, "cacheScope": "public", "capabilities": map[string]any{"tools": map[string]any{}}, "resultType": "complete"}
+	nothing := map[string]any{} // logging, which is deprecated, is on by default
+	want := map[string]any{"capabilities": map[string]any{"tools": nothing, "prompts": nothing, "resources": nothing, "completions": nothing},
+		"ttlMs": 300000.0, "cacheScope": "public", "resultType": "complete"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// TestHTTP is about what is decided before the protocol is looked at.
+// TestHTTP is about what is decided before the protocol is looked at: attacks
+// C1 (challenges), C2 (origins), C5 (methods and sessions), C7 (content types).
 func TestHTTP(t *testing.T) {
 	c := newChain(t)
 	const metadata = `resource_metadata="https://mcp.demo.localhost:8443/.well-known/oauth-protected-resource"`

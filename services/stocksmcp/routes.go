@@ -31,8 +31,9 @@ func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, revoked *
 			DisableLocalhostProtection: true,
 		},
 	))
+	endpoint = rememberConnection(endpoint)
+	endpoint = requireScopes(metadata, log, endpoint)
 	endpoint = checkHeaders(endpoint)
-	endpoint = requireScope(oauth.ScopeStocksRead, metadata, log, endpoint)
 	endpoint = guard.Protect(endpoint)
 	// Pages of other origins may not call (MCP, streamable HTTP, security
 	// warning). Programs that are not browsers send no Origin.

@@ -1,9 +1,11 @@
-// Package stocksmcp is the MCP server: one tool, which asks the stocks API on
-// behalf of the user. It keeps nothing between requests.
+// Package stocksmcp is the MCP server: tools, a resource and a prompt about
+// stocks, which ask the stocks API on behalf of the user. It keeps nothing
+// between requests.
 //
 // Start at routes.go, then fetchstockprices.go: the tool trades the token that
 // came with the request for one that is good at the stocks API (exchange.go)
-// and calls it (stocksclient.go).
+// and calls it (stocksclient.go). Orders need more scope (requirescopes.go) and
+// the user's approval (placeorder.go).
 package stocksmcp
 
 import (
@@ -36,6 +38,7 @@ type settings struct {
 	ListenAddr       string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8082"`
 	AuthserverURL    url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys and token exchange
 	StocksapiURL     url.URL    `env:"STOCKSAPI_URL" envDefault:"http://127.0.0.1:8083"`
+	patience         patience   // not a setting: tests have less
 	ClientID         string     `env:"CLIENT_ID,notEmpty" envDefault:"stocksmcp"` // as which it exchanges tokens
 	ClientSecretFile string     `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksmcp"`
 	LogLevel         slog.Level `env:"LOG_LEVEL" envDefault:"info"`
@@ -62,6 +65,12 @@ func checkURL(variable string, u url.URL) error {
 // callTimeout bounds each call to another service.
 const callTimeout = 5 * time.Second
 
+// patience is how a call waits for a user who decides about an order.
+type patience struct {
+	Every time.Duration // between two looks
+	For   time.Duration // then the client is asked again
+}
+
 // Run serves MCP until ctx ends.
 func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	return run(ctx, environ, stderr, func(*mcp.Server) {})
@@ -73,12 +82,14 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 	if err != nil {
 		return err
 	}
+	cfg.patience = patience{Every: time.Second, For: 10 * time.Second} // less than clients and the gateway wait for an answer
 	secret, err := config.ReadSecret("CLIENT_SECRET_FILE", cfg.ClientSecretFile)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	// The SDK allocates about half a megabyte for each call, all of it short-
-	// lived, and little is kept: collecting less often doubles what it serves.
+	// The SDK allocates more than half a megabyte for each call, all of it
+	// short-lived, and little is kept. Collecting less often was measured to
+	// save a tenth to a fifth of the CPU of a call; idle it costs nothing.
 	debug.SetGCPercent(400)
 
 	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
@@ -113,7 +124,7 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func
 		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: cfg.ClientID, Secret: secret, Client: client,
 		Watch: revocation.NewWatch(exchangeTTL, time.Now), Log: log,
 	}
-	tool := &fetchStockPrices{
+	up := &upstream{
 		Tokens: newExchange(exchangeConfig{
 			URL:      cfg.AuthserverURL.JoinPath("token").String(),
 			ClientID: cfg.ClientID,
@@ -122,12 +133,31 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func
 			Revoked:  follower.Watch,
 			Now:      time.Now,
 		}),
-		Stocks:   &stocksClient{URL: cfg.StocksapiURL.JoinPath("stocks").String(), Client: client},
+		Stocks:   &stocksClient{URL: &cfg.StocksapiURL, Client: client},
 		Audience: cfg.APIResource(),
-		Log:      log,
 	}
+	server := newMCPServer(
+		&completeSymbols{up, log},
+		&fetchStockPrices{up, log},
+		&getStock{up, time.Now, log},
+		&placeOrder{
+			Upstream: up,
+			Approvals: &approvals{
+				URL:      cfg.AuthserverURL.JoinPath("approvals"),
+				Origin:   cfg.Issuer(),
+				ClientID: cfg.ClientID,
+				Secret:   secret,
+				Client:   client,
+				Patience: cfg.patience,
+			},
+			States: newStateSigner(secret),
+			Now:    time.Now,
+			Log:    log,
+		},
+		&stockResource{up, log},
+		compareStocks{},
+	)
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.MCPResource(), cfg.AuthserverURL.JoinPath("jwks").String(), client)
-	server := newMCPServer(tool)
 	extend(server)
 	return routes(cfg.Site, verifier, server, follower.Watch, log), follower
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
 	"demo.example/e2e/agent"
@@ -89,16 +90,30 @@ func awaitBrowser(ctx context.Context, l net.Listener, address string) (*url.URL
 	}
 }
 
-// openBrowser hands the address to the system. It is our own authorization
-// server's, so it can't be anything but https.
+// openBrowser hands the address to the system.
 func openBrowser(ctx context.Context, address string) error {
-	switch runtime.GOOS {
-	case "darwin":
-		return exec.CommandContext(ctx, "open", address).Start()
-	case "windows":
-		return exec.CommandContext(ctx, "rundll32", "url.dll,FileProtocolHandler", address).Start()
+	command, err := browserCommand(runtime.GOOS, address)
+	if err != nil {
+		return err
 	}
-	return exec.CommandContext(ctx, "xdg-open", address).Start()
+	return exec.CommandContext(ctx, command[0], command[1:]...).Start()
+}
+
+// browserCommand returns the program that opens a web page, and its arguments.
+// No shell reads them, and whatever is not an https address is refused: the
+// system would open a file with it, or run it.
+func browserCommand(system, address string) ([]string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || !strings.HasPrefix(address, "https://") {
+		return nil, fmt.Errorf("not opening %q: it is not the address of a web page", address)
+	}
+	switch system {
+	case "darwin":
+		return []string{"open", address}, nil
+	case "windows":
+		return []string{"rundll32", "url.dll,FileProtocolHandler", address}, nil
+	}
+	return []string{"xdg-open", address}, nil
 }
 
 // signIn shows the authorization request, the pages, and the response.

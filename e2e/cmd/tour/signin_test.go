@@ -28,3 +28,24 @@ func TestAwaitBrowserTakesTheRedirectAlone(t *testing.T) {
 		t.Errorf("came back with %q, want the code", callback)
 	}
 }
+
+// TestBrowserCommand: attack C11, what a server says is opened as a web page or
+// not at all.
+func TestBrowserCommand(t *testing.T) {
+	const good = "https://login.demo.localhost:8443/authorize?a=1&b=$(touch%20x)"
+	for _, system := range []string{"linux", "darwin", "windows"} {
+		command, err := browserCommand(system, good)
+		if err != nil || command[len(command)-1] != good {
+			t.Errorf("%s: %q, %v", system, command, err)
+		}
+		for _, bad := range []string{
+			"", "javascript:alert(1)", "JavaScript:alert(1)", "file:///etc/passwd", "file://host/share", "data:text/html,x", "vbscript:x",
+			"$(touch x)", "`touch x`", "-a Calculator", "--help", "calc.exe", "\\\\host\\share", "http://login.demo.localhost/", "https:", "https://", "https:///x",
+			"https:opaque", " https://login.demo.localhost/", "https://user@evil.example/", "https://a\nb/", "https://login.demo.localhost/\x00",
+		} {
+			if command, err := browserCommand(system, bad); err == nil {
+				t.Errorf("%s: %q runs %q", system, bad, command)
+			}
+		}
+	}
+}
