@@ -159,6 +159,30 @@ func TestAccountForms(t *testing.T) {
 	}
 }
 
+// TestOwnPageGivesNoCode: the sign-in for a page of this server is no client's
+// request: allowing it, also before the page is reached, gives nobody access.
+func TestOwnPageGivesNoCode(t *testing.T) {
+	h := newHarness(t)
+	browser := h.newBrowser()
+	form := fields(h.follow(browser, h.get(browser, "/account")))
+	form.Set("email", john)
+	form = fields(h.follow(browser, h.post(browser, "/signin", form)))
+	form.Set("passcode", h.mail.passcode(john))
+	if a := h.post(browser, "/passcode", form); !strings.HasPrefix(a.Header.Get("Location"), "/consent?") {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	form.Set("decision", "allow")
+	if a := h.post(browser, "/consent", form); a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/account" {
+		t.Errorf("allowed: %d, Location %q", a.Status, a.Header.Get("Location"))
+	}
+	if page := h.get(browser, "/account"); page.Status != http.StatusOK || strings.Contains(page.Body, "Take access back</button>") {
+		t.Errorf("%d %s", page.Status, page.Body)
+	}
+	if n := h.count("SELECT COUNT(*) FROM requests"); n != 0 {
+		t.Errorf("%d sign-ins can be used again", n)
+	}
+}
+
 // TestUsesAreWritten: the last use outlives the process.
 func TestUsesAreWritten(t *testing.T) {
 	h := newHarness(t)
