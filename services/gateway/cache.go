@@ -25,7 +25,7 @@ const lookupTimeout = 3 * time.Second
 // used for longer than its time to live after it was asked for, and so no
 // token for longer than that after it was revoked, on every replica.
 type tokenCache struct {
-	active  *lru.Cache[cacheKey, activeToken]
+	active  *tokenStore
 	refused *lru.Cache[cacheKey, refusedToken]
 	flights singleflight.Group
 	ttl     time.Duration
@@ -50,27 +50,37 @@ type refusedToken struct {
 	until time.Time
 }
 
-// newTokenCache returns a cache of at most size tokens (size > 0). An error
+// newTokenCache returns a cache of at most the given number of bytes. An error
 // of lookup is remembered only when it is a refusal.
-func newTokenCache(size int, ttl time.Duration, now func() time.Time,
+func newTokenCache(bytes int, ttl time.Duration, now func() time.Time,
 	lookup func(ctx context.Context, token, resource string) (phantom, error),
 ) *tokenCache {
-	// New fails for a size below one alone, which the settings rule out.
-	active, _ := lru.New[cacheKey, activeToken](size)
+	// New fails for a size below one alone.
 	refused, _ := lru.New[cacheKey, refusedToken](maxRefusals)
-	return &tokenCache{active: active, refused: refused, ttl: ttl, now: now, lookup: lookup}
+	return &tokenCache{active: newTokenStore(bytes), refused: refused, ttl: ttl, now: now, lookup: lookup}
+}
+
+// known returns what is remembered of token at resource, if anything: the
+// phantom, or a refusal.
+func (c *tokenCache) known(token, resource string) (found phantom, known bool, err error) {
+	key := cacheKey{sha256.Sum256([]byte(token)), resource}
+	now := c.now()
+	if t, ok := c.active.get(key); ok && now.Before(t.until) {
+		return t.phantom, true, nil
+	}
+	if t, ok := c.refused.Get(key); ok && now.Before(t.until) {
+		return phantom{}, true, t.refusal
+	}
+	return phantom{}, false, nil
 }
 
 // get returns what stands behind token at resource, and whether it was known.
 func (c *tokenCache) get(ctx context.Context, token, resource string) (found phantom, cached bool, err error) {
-	key := cacheKey{sha256.Sum256([]byte(token)), resource}
 	arrived := c.now()
-	if t, ok := c.active.Get(key); ok && arrived.Before(t.until) {
-		return t.phantom, true, nil
+	if found, cached, err = c.known(token, resource); cached {
+		return found, true, err
 	}
-	if t, ok := c.refused.Get(key); ok && arrived.Before(t.until) {
-		return phantom{}, true, t.refusal
-	}
+	key := cacheKey{sha256.Sum256([]byte(token)), resource}
 	for {
 		// Requests that arrive together ask once. The question outlives a
 		// client that goes away, for the sake of the others.
@@ -106,9 +116,9 @@ func (c *tokenCache) remember(key cacheKey, asked time.Time, found phantom, err 
 		if found.Expires.Before(until) {
 			until = found.Expires
 		}
-		c.active.Add(key, activeToken{found, until})
+		c.active.add(key, activeToken{found, until})
 	case errors.As(err, &refused):
-		c.active.Remove(key)
+		c.active.remove(key)
 		c.refused.Add(key, refusedToken{refused, asked.Add(refusalTTL)})
 	}
 }

@@ -42,29 +42,42 @@ func loadCertificate(cfg settings, log *slog.Logger) (*certificate, error) {
 	return c, err
 }
 
-// get returns the certificate for a connection (tls.Config.GetCertificate). A
-// renewed one that cannot be used is reported once, and the old one stays.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// forName returns the certificate for a connection
+// (tls.Config.GetCertificate). Who asks for a name that is not in it has come
+// to the wrong place and learns so before any request (RFC 6066 §3).
+func (c *certificate) forName(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cert := c.get()
+	if hello.ServerName != "" {
+		if err := cert.Leaf.VerifyHostname(hello.ServerName); err != nil {
+			return nil, err
+		}
+	}
+	return cert, nil
+}
+
+// get returns the certificate that is good now. A renewed one that cannot be
+// used is reported once, and the old one stays.
+func (c *certificate) get() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	if now.Sub(c.checked) < checkInterval {
-		return c.current, nil
+		return c.current
 	}
 	c.checked = now
 	state := c.state()
 	if state == c.seen {
-		return c.current, nil
+		return c.current
 	}
 	c.seen = state
 	cert, err := c.read()
 	if err != nil {
 		c.log.Error("the new certificate cannot be used; the old one stays", "error", err)
-		return c.current, nil
+		return c.current
 	}
 	c.log.Info("certificate renewed", "not_after", cert.Leaf.NotAfter)
 	c.current = cert
-	return cert, nil
+	return cert
 }
 
 // state describes the files; one that cannot be looked at counts as empty.

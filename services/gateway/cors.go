@@ -11,7 +11,7 @@ import (
 const (
 	corsMethods = "GET, POST, DELETE"
 	corsHeaders = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP"
-	corsExposed = "WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce"
+	corsExposed = "WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce, RateLimit, RateLimit-Policy, Retry-After"
 	corsMaxAge  = "600" // seconds
 )
 

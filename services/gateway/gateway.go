@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -55,20 +56,25 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 // newHandler puts together what a request meets, from the outside in.
 func newHandler(cfg settings, secret config.Secret, log *slog.Logger) http.Handler {
 	transport := newTransport()
+	way := func(name string, origin url.URL) http.RoundTripper {
+		return newBackend(name, origin, cfg.UpstreamConcurrency, transport, log)
+	}
 	as := &introspector{
 		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
 		ClientID: cfg.ClientID,
 		Secret:   secret,
 		Client: &http.Client{
-			Transport: httpserver.Transport{Base: transport},
+			// Apart from the way of browsers to the same service: a flood of
+			// sign-ins keeps no token from being judged.
+			Transport: httpserver.Transport{Base: way("introspection", cfg.AuthserverURL)},
 			// A redirect is not an answer to introspection, and following one
 			// would carry the token and our credentials elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		Now: time.Now,
 	}
-	tokens := newTokenCache(cfg.TokenCacheSize, cfg.TokenCacheTTL, time.Now, as.phantom)
-	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), transport, log)), log, false)
+	tokens := newTokenCache(cfg.TokenCacheBytes, cfg.TokenCacheTTL, time.Now, as.phantom)
+	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), way, log)), log, false)
 }
 
 // tlsConfig allows TLS 1.2 and 1.3, and of TLS 1.2 only the suites with
@@ -84,7 +90,7 @@ func tlsConfig(cert *certificate) *tls.Config {
 			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		},
-		GetCertificate: cert.get,
+		GetCertificate: cert.forName,
 	}
 }
 

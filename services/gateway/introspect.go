@@ -63,7 +63,8 @@ func (i *introspector) phantom(ctx context.Context, opaque, resource string) (ph
 		return phantom{}, refusal("expired")
 	}
 	found := phantom{
-		JWT: raw, Subject: claims.Subject, ClientID: claims.ClientID, Scope: claims.Scope, Expires: claims.ExpiresAt.Time,
+		JWT: raw, Subject: claims.Subject, ClientID: claims.ClientID, GrantID: claims.GrantID, TokenID: claims.ID,
+		Scope: claims.Scope, Expires: claims.ExpiresAt.Time,
 	}
 	if claims.Confirmation != nil {
 		if found.Key = claims.Confirmation.JKT; found.Key == "" {
