@@ -59,6 +59,9 @@ func guard(next http.Handler) http.Handler {
 // checkTarget judges the request target as it was sent (RFC 9112 §3.2). Only
 // the origin form is served.
 func checkTarget(r *http.Request) error {
+	if len(r.Header["Content-Length"]) > 1 { // in HTTP/2; net/http sees to HTTP/1.1
+		return errors.New("the length is there twice")
+	}
 	path, query, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") {
 		return errors.New("the target must be a path")
