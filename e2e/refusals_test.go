@@ -421,7 +421,7 @@ func TestExchangeRefusals(t *testing.T) {
 	}
 }
 
-// TestOnlyTheGatewayIsPublished, and only on loopback.
+// TestOnlyTheGatewayIsPublished, and only on loopback: attack G7.
 func TestOnlyTheGatewayIsPublished(t *testing.T) {
 	for _, service := range deployment.Services {
 		addresses, err := demo.Published(t.Context(), service)
