@@ -50,8 +50,6 @@ func (s *restartable) start(t *testing.T) {
 
 func (s *restartable) stop() { _ = s.srv.Close() }
 
-func (s *restartable) url() url.URL { return url.URL{Scheme: "http", Host: s.addr} }
-
 // TestSlowServiceFillsItsOwnShare keeps as many requests at the API waiting as
 // it may have: the next one is refused at once, other services do not notice,
 // and the API serves on when it has answered.

@@ -166,7 +166,7 @@ func (p *phantomTokens) log(r *http.Request, token string, found phantom, decisi
 		level = slog.LevelError
 	}
 	attrs := []slog.Attr{
-		slog.String("request_id", requestID(r)), slog.String("resource", p.Resource.ID), slog.String("decision", decision),
+		slog.String("request_id", requestID(r)), slog.String("decision", decision),
 	}
 	for _, a := range [][2]string{{"reason", reason}, {"sub", found.Subject}, {"client_id", found.ClientID}, {"grant_id", found.GrantID}} {
 		if a[1] != "" {
@@ -198,7 +198,7 @@ type unusable struct {
 func presentedToken(r *http.Request) (string, *unusable) {
 	headers := r.Header["Authorization"]
 	token, bad := bearerToken(headers)
-	if r.URL.Query().Has("access_token") {
+	if r.URL.RawQuery != "" && r.URL.Query().Has("access_token") {
 		// URLs end up in histories and logs (RFC 9700 §4.3.2).
 		if len(headers) > 0 {
 			return "", &unusable{"invalid_request", "Send the access token once, in the Authorization header alone.", "token in query and header"}

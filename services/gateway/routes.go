@@ -113,6 +113,7 @@ func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, 
 		h = limitTime(h)
 	}
 	if rt.Resource != nil {
+		log := log.With("resource", rt.Resource.ID)
 		h = &phantomTokens{
 			Resource:    *rt.Resource,
 			MetadataURL: cfg.Origin(rt.Host) + rt.Resource.Metadata[0],
@@ -123,7 +124,7 @@ func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, 
 			Log:         log,
 			Next:        h,
 		}
-		h = crossOrigin(append([]string{cfg.Origin(rt.Host)}, cfg.AllowedOrigins...), h)
+		h = crossOrigin(append([]string{cfg.Origin(rt.Host)}, cfg.AllowedOrigins...), log, h)
 	}
 	if rt.Private {
 		h = sameOrigin(cfg.Origin(rt.Host), h)
