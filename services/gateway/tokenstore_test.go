@@ -74,7 +74,7 @@ func TestStoreIsBounded(t *testing.T) {
 	s := newTokenStore(minTokenCacheBytes)
 	const inUse = 0
 	s.add(typicalKey(inUse), activeToken{phantom: typical(inUse)})
-	for i := 1; i < 20_000; i++ {
+	for i := 1; i < 5_000; i++ {
 		s.add(typicalKey(i), activeToken{phantom: typical(i)})
 		if _, ok := s.get(typicalKey(inUse)); !ok {
 			t.Fatalf("R17 the token in use made room for number %d", i)
@@ -96,7 +96,7 @@ func TestStoreIsBounded(t *testing.T) {
 // TestStoreTakesWhatItCounts compares the memory that tokens really take with
 // what is counted for them, and with the 1.2 kB that one may take.
 func TestStoreTakesWhatItCounts(t *testing.T) {
-	const tokens = 50_000 // those of BenchmarkKnownToken take as much each
+	const tokens = 20_000 // those of BenchmarkKnownToken take as much each
 	s := newTokenStore(1 << 30)
 	before := heap()
 	for i := range tokens {
