@@ -44,7 +44,7 @@ type backend struct {
 	next    *http.Transport
 	health  string        // URL
 	slots   chan struct{} // one for each request that is with the service
-	breaker *gobreaker.CircuitBreaker[struct{}]
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 }
 
 // newBackend returns the way to the service at the origin. The name is for
@@ -55,7 +55,7 @@ func newBackend(name string, origin url.URL, concurrency int, transport *http.Tr
 		health: origin.JoinPath("healthz").String(),
 		slots:  make(chan struct{}, concurrency),
 	}
-	b.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+	b.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        name,
 		Timeout:     openTime,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresToOpen },
@@ -98,17 +98,25 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func (b *backend) ask(r *http.Request) (resp *http.Response, err error) {
+func (b *backend) ask(r *http.Request) (*http.Response, error) {
 	// Nobody's request is the one to find out whether the service is back.
 	if b.breaker.State() == gobreaker.StateHalfOpen {
-		if _, err := b.breaker.Execute(func() (struct{}, error) { return struct{}{}, b.probe(r.Context()) }); err != nil {
+		done, err := b.breaker.Allow()
+		if err != nil {
+			return nil, err
+		}
+		err = b.probe(r.Context())
+		done(err)
+		if err != nil {
 			return nil, err
 		}
 	}
-	_, err = b.breaker.Execute(func() (_ struct{}, err error) {
-		resp, err = b.next.RoundTrip(r)
-		return struct{}{}, err
-	})
+	done, err := b.breaker.Allow()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := b.next.RoundTrip(r)
+	done(err)
 	return resp, err
 }
 
