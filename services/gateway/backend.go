@@ -116,6 +116,9 @@ func (b *backend) ask(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := b.next.RoundTrip(r)
+	if err != nil && errors.Is(r.Context().Err(), context.Canceled) {
+		err = fmt.Errorf("%w: %w", context.Canceled, err) // however the transport puts it
+	}
 	done(err)
 	return resp, err
 }
