@@ -50,7 +50,7 @@ func unsigned(jwt string) string {
 	return header + "." + parts[1] + "."
 }
 
-// TestEachServiceChecksItsToken: attack X11, at the services themselves.
+// TestEachServiceChecksItsToken: attacks X11 and G7, at the services themselves.
 func TestEachServiceChecksItsToken(t *testing.T) {
 	mcpEndpoint, err := demo.Inside(t.Context(), "stocksmcp")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"demo.example/e2e/person"
 )
 
-// TestNoSecretInLogs looks for every credential that the tests handled, in
+// TestNoSecretInLogs (attack G16) looks for every credential that the tests handled, in
 // all that any service logged. It comes late (file names order the tests), and
 // runs a flow of its own in case it comes alone.
 func TestNoSecretInLogs(t *testing.T) {

@@ -37,7 +37,6 @@ var meanings = map[string]string{
 	"STOCKSAPI_URL":         "where the stocks API is reached",
 	"MAIL_URL":              "where the inbox is reached",
 	"TLS_KEY_FILE":          "its private key",
-	"TOKEN_CACHE_SIZE":      "how many answers about tokens are remembered",
 	"CLIENT_ID":             "name of the service at the authorization server",
 	"CLIENT_SECRET_FILE":    "file with its secret",
 	"SMTP_ADDR":             "mail server",

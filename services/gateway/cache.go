@@ -24,10 +24,10 @@ const (
 const lookupTimeout = 3 * time.Second
 
 // tokenCache remembers what stands behind the tokens in use. Whether an answer
-// is still good is for Revocations to say, so no token passes for longer than
+// is still good is for the Watch to say, so no token passes for longer than
 // revocation.Bound after it was revoked, on every replica.
 type tokenCache struct {
-	active  *lru.Cache[cacheKey, activeToken]
+	active  *tokenStore
 	refused *lru.Cache[cacheKey, refusedToken]
 	flights singleflight.Group
 	revoked *revocation.Watch
@@ -52,27 +52,37 @@ type refusedToken struct {
 	until time.Time
 }
 
-// newTokenCache returns a cache of at most size tokens (size > 0). An error
+// newTokenCache returns a cache of at most the given number of bytes. An error
 // of lookup is remembered only when it is a refusal.
-func newTokenCache(size int, revoked *revocation.Watch, now func() time.Time,
+func newTokenCache(bytes int, revoked *revocation.Watch, now func() time.Time,
 	lookup func(ctx context.Context, token, resource string) (phantom, error),
 ) *tokenCache {
-	// New fails for a size below one alone, which the settings rule out.
-	active, _ := lru.New[cacheKey, activeToken](size)
+	// New fails for a size below one alone.
 	refused, _ := lru.New[cacheKey, refusedToken](maxRefusals)
-	return &tokenCache{active: active, refused: refused, revoked: revoked, now: now, lookup: lookup}
+	return &tokenCache{active: newTokenStore(bytes), refused: refused, revoked: revoked, now: now, lookup: lookup}
+}
+
+// known returns what is remembered of token at resource, if anything: the
+// phantom, or a refusal.
+func (c *tokenCache) known(token, resource string) (found phantom, known bool, err error) {
+	key := cacheKey{sha256.Sum256([]byte(token)), resource}
+	now := c.now()
+	if t, ok := c.active.get(key); ok && c.good(t, now) {
+		return t.phantom, true, nil
+	}
+	if t, ok := c.refused.Get(key); ok && now.Before(t.until) {
+		return phantom{}, true, t.refusal
+	}
+	return phantom{}, false, nil
 }
 
 // get returns what stands behind token at resource, and whether it was known.
 func (c *tokenCache) get(ctx context.Context, token, resource string) (found phantom, cached bool, err error) {
-	key := cacheKey{sha256.Sum256([]byte(token)), resource}
 	arrived := c.now()
-	if t, ok := c.active.Get(key); ok && c.good(t, arrived) {
-		return t.phantom, true, nil
+	if found, cached, err = c.known(token, resource); cached {
+		return found, true, err
 	}
-	if t, ok := c.refused.Get(key); ok && arrived.Before(t.until) {
-		return phantom{}, true, t.refusal
-	}
+	key := cacheKey{sha256.Sum256([]byte(token)), resource}
 	for {
 		// Requests that arrive together ask once. The question outlives a
 		// client that goes away, for the sake of the others.
@@ -89,7 +99,7 @@ func (c *tokenCache) get(ctx context.Context, token, resource string) (found pha
 			return phantom{}, false, ctx.Err()
 		case res := <-ch:
 			t, _ := res.Val.(activeToken)
-			if res.Err == nil && !c.revoked.Holds(t.asked, t.Hangs, arrived) {
+			if res.Err == nil && !c.revoked.Holds(t.asked, t.hangs(), arrived) {
 				// The token may have been revoked since it was asked about: we
 				// joined a slow question too late, or know that something ended.
 				continue
@@ -101,7 +111,7 @@ func (c *tokenCache) get(ctx context.Context, token, resource string) (found pha
 
 // good reports whether what is remembered may serve a request.
 func (c *tokenCache) good(t activeToken, arrived time.Time) bool {
-	return arrived.Before(t.Expires) && c.revoked.Holds(t.asked, t.Hangs, arrived)
+	return arrived.Before(t.Expires) && c.revoked.Holds(t.asked, t.hangs(), arrived)
 }
 
 // remember keeps the answer to a question that was asked at the given time.
@@ -109,9 +119,9 @@ func (c *tokenCache) remember(key cacheKey, at time.Time, found activeToken, err
 	var refused refusal
 	switch {
 	case err == nil:
-		c.active.Add(key, found)
+		c.active.add(key, found)
 	case errors.As(err, &refused):
-		c.active.Remove(key)
+		c.active.remove(key)
 		c.refused.Add(key, refusedToken{refused, at.Add(refusalTTL)})
 	}
 }

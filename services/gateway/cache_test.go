@@ -61,7 +61,7 @@ func TestCacheLifetime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &lookups{answer: tt.answer}
-				c := newTokenCache(10, noStream(), time.Now, l.lookup)
+				c := newTokenCache(minTokenCacheBytes, noStream(), time.Now, l.lookup)
 				first, _, firstErr := c.get(t.Context(), tokenA, res)
 				time.Sleep(tt.after)
 				second, cached, secondErr := c.get(t.Context(), tokenA, res)
@@ -78,7 +78,7 @@ func TestCacheLifetime(t *testing.T) {
 
 func TestCacheIsPerTokenAndResource(t *testing.T) {
 	l := &lookups{answer: active(time.Hour)}
-	c := newTokenCache(10, noStream(), time.Now, l.lookup)
+	c := newTokenCache(minTokenCacheBytes, noStream(), time.Now, l.lookup)
 	for _, k := range [][2]string{{"a", "r"}, {"a", "s"}, {"b", "r"}} {
 		p, cached, err := c.get(t.Context(), k[0], k[1])
 		if err != nil || cached || p.JWT != "jwt-of-"+k[0] {
@@ -94,7 +94,7 @@ func TestRandomTokensEvictNothing(t *testing.T) {
 		}
 		return phantom{}, refusal("not active")
 	}}
-	c := newTokenCache(1, noStream(), time.Now, l.lookup)
+	c := newTokenCache(minTokenCacheBytes, noStream(), time.Now, l.lookup)
 	_, _, _ = c.get(t.Context(), tokenA, res)
 	for i := range 3 * maxRefusals {
 		_, _, _ = c.get(t.Context(), fmt.Sprint(i), res)
@@ -113,7 +113,7 @@ func TestRequestsThatArriveTogetherAskOnce(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 			return active(time.Hour)(token)
 		}}
-		c := newTokenCache(10, noStream(), time.Now, l.lookup)
+		c := newTokenCache(minTokenCacheBytes, noStream(), time.Now, l.lookup)
 		// The one that asks goes away; the others still get the answer.
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -151,7 +151,7 @@ func TestSlowAnswerIsNotTooOld(t *testing.T) {
 			time.Sleep(2500 * time.Millisecond)
 			return active(time.Hour)(token)
 		}}
-		c := newTokenCache(10, noStream(), time.Now, l.lookup)
+		c := newTokenCache(minTokenCacheBytes, noStream(), time.Now, l.lookup)
 		go func() { _, _, _ = c.get(t.Context(), tokenA, res) }()
 		time.Sleep(100 * time.Millisecond)
 		revoked.Store(true)
@@ -164,7 +164,7 @@ func TestSlowAnswerIsNotTooOld(t *testing.T) {
 
 func TestLookupIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTokenCache(10, noStream(), time.Now, func(ctx context.Context, _, _ string) (phantom, error) {
+		c := newTokenCache(minTokenCacheBytes, noStream(), time.Now, func(ctx context.Context, _, _ string) (phantom, error) {
 			<-ctx.Done()
 			return phantom{}, ctx.Err()
 		})

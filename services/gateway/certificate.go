@@ -27,8 +27,18 @@ func loadCertificate(cfg settings, log *slog.Logger) (*certificate, error) {
 	return c, c.Load()
 }
 
-// get returns the certificate for a connection (tls.Config.GetCertificate).
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.Get(), nil }
+// forName returns the certificate for a connection
+// (tls.Config.GetCertificate). Who asks for a name that is not in it has come
+// to the wrong place and learns so before any request (RFC 6066 §3).
+func (c *certificate) forName(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cert := c.Get()
+	if hello.ServerName != "" {
+		if err := cert.Leaf.VerifyHostname(hello.ServerName); err != nil {
+			return nil, err
+		}
+	}
+	return cert, nil
+}
 
 // read returns the certificate in the files if clients would accept it.
 func (c *certificate) read() (*tls.Certificate, error) {

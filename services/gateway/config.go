@@ -36,8 +36,17 @@ type settings struct {
 	// TokenCacheTTL is for how long the authorization server's word on a
 	// token is taken while its revocation stream is connected; otherwise it is
 	// a second. A revoked token passes for a second at most in either case.
-	TokenCacheTTL  time.Duration `env:"TOKEN_CACHE_TTL" envDefault:"60s"`
-	TokenCacheSize int           `env:"TOKEN_CACHE_SIZE" envDefault:"10000"` // tokens
+	TokenCacheTTL   time.Duration `env:"TOKEN_CACHE_TTL" envDefault:"60s"`
+	TokenCacheBytes int           `env:"TOKEN_CACHE_BYTES" envDefault:"33554432"` // memory for answers about tokens, about a kilobyte each
+
+	// What one service may keep waiting, so that the others are not.
+	UpstreamConcurrency int `env:"UPSTREAM_CONCURRENCY" envDefault:"1024"` // requests at each service at a time; one more is answered 503
+
+	// How many requests are served in a minute. Those without a usable token
+	// count for the IP address (of IPv6 a /64) that they come from.
+	RequestsPerUser   int `env:"REQUESTS_PER_USER" envDefault:"6000"`    // a minute's requests with the tokens of one user
+	RequestsPerClient int `env:"REQUESTS_PER_CLIENT" envDefault:"60000"` // a minute's requests with the tokens of one client, whoever its users are
+	RefusalsPerIP     int `env:"REFUSALS_PER_IP" envDefault:"6000"`      // a minute's requests without a usable token from one IP address (of IPv6 a /64)
 
 	// AllowedOrigins are the web pages that may call the two resources from a
 	// browser. The default is where MCP Inspector's page runs.
@@ -45,6 +54,12 @@ type settings struct {
 
 	identity *mtls.Identity // which the services know the gateway by; read from Settings
 }
+
+// Bounds of what can be set.
+const (
+	minTokenCacheBytes = 1 << 20 // some hundred tokens, however long
+	maxPerMinute       = 1_000_000_000
+)
 
 // maxTokenCacheTTL keeps a typing mistake from making the authorization server's
 // word outlive what no event tells of.
@@ -69,8 +84,21 @@ func (s settings) Validate() error {
 		errs = append(errs, fmt.Errorf("TOKEN_CACHE_TTL: %s is not above zero and at most %s",
 			s.TokenCacheTTL, maxTokenCacheTTL))
 	}
-	if s.TokenCacheSize < 1 {
-		errs = append(errs, fmt.Errorf("TOKEN_CACHE_SIZE: %d is not a number of tokens above zero", s.TokenCacheSize))
+	if s.TokenCacheBytes < minTokenCacheBytes {
+		errs = append(errs, fmt.Errorf("TOKEN_CACHE_BYTES: %d is not a number of bytes from %d", s.TokenCacheBytes, minTokenCacheBytes))
+	}
+	if s.UpstreamConcurrency < 1 {
+		errs = append(errs, fmt.Errorf("UPSTREAM_CONCURRENCY: %d is not a number of requests above zero", s.UpstreamConcurrency))
+	}
+	for _, quota := range []struct {
+		variable string
+		perMin   int
+	}{
+		{"REQUESTS_PER_USER", s.RequestsPerUser}, {"REQUESTS_PER_CLIENT", s.RequestsPerClient}, {"REFUSALS_PER_IP", s.RefusalsPerIP},
+	} {
+		if quota.perMin < 1 || quota.perMin > maxPerMinute {
+			errs = append(errs, fmt.Errorf("%s: %d is not a number of requests from 1 to %d", quota.variable, quota.perMin, maxPerMinute))
+		}
 	}
 	for _, origin := range s.AllowedOrigins {
 		u, err := url.Parse(origin)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"net/http"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 const (
 	corsMethods = "GET, POST, DELETE"
 	corsHeaders = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP, Idempotency-Key"
-	corsExposed = "WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce"
+	corsExposed = "WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce, RateLimit, RateLimit-Policy, Retry-After"
 	corsMaxAge  = "600" // seconds
 )
 
@@ -19,7 +20,7 @@ const (
 // all others, as MCP demands of a server on a developer's machine. Programs
 // send no Origin and pass. It never allows credentials: a page brings its own
 // access token, and no cookie counts here.
-func crossOrigin(allowed []string, next http.Handler) http.Handler {
+func crossOrigin(allowed []string, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Add("Vary", "Origin")
@@ -29,6 +30,7 @@ func crossOrigin(allowed []string, next http.Handler) http.Handler {
 			return
 		}
 		if len(origins) > 1 || !slices.Contains(allowed, origins[0]) {
+			log.Info("token", "request_id", requestID(r), "decision", "deny", "reason", "foreign origin")
 			refuseOrigin(w, r)
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,6 +48,8 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	handler, follower := newHandler(cfg, secret, log)
 	public := httpserver.New(handler, log)
 	public.TLSConfig = tlsConfig(cert)
+	// A connection that opens four times as many, taken back or not, is cut off.
+	public.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
 	public.DisableGeneralOptionsHandler = true // "OPTIONS *" is the guard's to refuse
 
 	// The health check of a container knows neither our CA nor our names.
@@ -64,12 +67,17 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Handler, *revocation.Follower) {
 	transport := newTransport()
 	cfg.identity.Secure(transport)
+	way := func(name string, origin url.URL) http.RoundTripper {
+		return newBackend(name, origin, cfg.UpstreamConcurrency, transport, log)
+	}
 	as := &introspector{
 		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
 		ClientID: cfg.ClientID,
 		Secret:   secret,
 		Client: &http.Client{
-			Transport: httpserver.Transport{Base: transport},
+			// Apart from the way of browsers to the same service: a flood of
+			// sign-ins keeps no token from being judged.
+			Transport: httpserver.Transport{Base: way("introspection", cfg.AuthserverURL)},
 			// A redirect is not an answer to introspection, and following one
 			// would carry the token and our credentials elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -80,8 +88,8 @@ func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Hand
 		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: cfg.ClientID, Secret: secret, Client: as.Client,
 		Watch: revocation.NewWatch(cfg.TokenCacheTTL, time.Now), Log: log,
 	}
-	tokens := newTokenCache(cfg.TokenCacheSize, follower.Watch, time.Now, as.phantom)
-	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), transport, log)), log, false), follower
+	tokens := newTokenCache(cfg.TokenCacheBytes, follower.Watch, time.Now, as.phantom)
+	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), way, log)), log, false), follower
 }
 
 // tlsConfig allows TLS 1.2 and 1.3, and of TLS 1.2 only the suites with
@@ -97,7 +105,7 @@ func tlsConfig(cert *certificate) *tls.Config {
 			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		},
-		GetCertificate: cert.get,
+		GetCertificate: cert.forName,
 	}
 }
 

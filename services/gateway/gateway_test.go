@@ -450,7 +450,7 @@ func TestTLS(t *testing.T) {
 // BenchmarkGateway compares a request whose token is in the cache with one
 // that needs none: the difference is what the swap costs.
 func BenchmarkGateway(b *testing.B) {
-	d := start(b, "TOKEN_CACHE_TTL=1m")
+	d := start(b, "TOKEN_CACHE_TTL=1m", "REQUESTS_PER_USER=1000000000", "REQUESTS_PER_CLIENT=1000000000")
 	d.issue("opaque", nil)
 	d.mcp.Config.Handler = answerWith(http.StatusOK, "application/json", "{}")
 	d.login.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,8 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 	"testing"
 )
@@ -132,6 +134,32 @@ func TestClaimedIdentityIsDropped(t *testing.T) {
 	if len(h) != 0 {
 		t.Errorf("G1 these passed: %v", h)
 	}
+}
+
+// FuzzPath: attack G10. A path that passes has one meaning: cleaned, decoded
+// again or cut into segments, it stays the same.
+func FuzzPath(f *testing.F) {
+	for _, seed := range []string{"/", "/a", "/a/b/", "//", "/./a", "/a/../b", "/%2e", "/a%2fb", "/a;b", "/%00", "/%c3%a9", "/a%5cb", "/%25", "/a b", "/é"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if !strings.HasPrefix(raw, "/") || checkPath(raw) != nil {
+			return
+		}
+		decoded, err := url.PathUnescape(raw)
+		if err != nil {
+			t.Fatalf("%q passes and is not well encoded", raw)
+		}
+		if again, err := url.PathUnescape(decoded); err != nil || again != decoded {
+			t.Errorf("%q becomes %q, and then %q", raw, decoded, again)
+		}
+		if cleaned := path.Clean(decoded); cleaned != decoded && cleaned+"/" != decoded {
+			t.Errorf("%q is %q, which cleans to %q", raw, decoded, cleaned)
+		}
+		if strings.ContainsAny(decoded, "\\;\x00\r\n") || strings.Count(decoded, "/") != strings.Count(raw, "/") {
+			t.Errorf("%q passes as %q", raw, decoded)
+		}
+	})
 }
 
 func TestBodyLimits(t *testing.T) {

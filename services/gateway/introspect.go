@@ -16,7 +16,6 @@ import (
 
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/oauth"
-	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/token"
 )
 
@@ -64,8 +63,8 @@ func (i *introspector) phantom(ctx context.Context, opaque, resource string) (ph
 		return phantom{}, refusal("expired")
 	}
 	found := phantom{
-		JWT: raw, Subject: claims.Subject, ClientID: claims.ClientID, Scope: claims.Scope, Expires: claims.ExpiresAt.Time,
-		Hangs: revocation.SubjectOf(claims),
+		JWT: raw, Subject: claims.Subject, ClientID: claims.ClientID, GrantID: claims.GrantID, TokenID: claims.ID,
+		Scope: claims.Scope, Expires: claims.ExpiresAt.Time,
 	}
 	if claims.Confirmation != nil {
 		if found.Key = claims.Confirmation.JKT; found.Key == "" {

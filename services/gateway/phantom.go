@@ -24,11 +24,16 @@ type phantom struct {
 	JWT      string
 	Subject  string
 	ClientID string
+	GrantID  string // the user's approval that the token came of
+	TokenID  string // of the JWT (jti)
 	Scope    string
 	Expires  time.Time
 	Key      string // that the token is bound to, a thumbprint; empty for a bearer token
+}
 
-	Hangs revocation.Subject // what the token hangs on
+// hangs is what ends with the token when it is revoked.
+func (p phantom) hangs() revocation.Subject {
+	return revocation.Subject{Token: p.TokenID, Grant: p.GrantID, User: p.Subject, Client: p.ClientID}
 }
 
 type phantomKey struct{}
@@ -49,6 +54,7 @@ type phantomTokens struct {
 	Tokens      *tokenCache
 	Origin      string // of the resource, as the public knows it
 	Proofs      *dpop.Checker
+	Quotas      quotas
 	Log         *slog.Logger
 	Next        http.Handler
 }
@@ -57,17 +63,24 @@ type phantomTokens struct {
 func (p *phantomTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, bad := presentedToken(r)
 	if bad != nil {
+		if b := p.Quotas.Strangers.take(network(r)); b.wait > 0 {
+			p.tooMany(w, r, token, phantom{}, b, false)
+			return
+		}
 		p.log(r, token, phantom{}, "deny", bad.reason, false)
 		p.challenge(w, bad.code, bad.description)
 		return
 	}
-	found, cached, err := p.Tokens.get(r.Context(), token, p.Resource.ID)
+	found, cached, err := p.find(r, token)
 	if err == nil {
 		err = p.checkProof(w, r, token, found) // dpop.go, for tokens that are bound to a key
 	}
 	var refused refusal
 	var badProof *oauth.Error
+	var over overQuota
 	switch {
+	case errors.As(err, &over):
+		p.tooMany(w, r, token, found, over.balance, cached)
 	case errors.As(err, &refused):
 		p.log(r, token, found, "deny", refused.Error(), cached)
 		p.challenge(w, "invalid_token", badToken)
@@ -75,11 +88,45 @@ func (p *phantomTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.log(r, token, found, "deny", badProof.Error(), cached)
 		p.challenge(w, badProof.Code, badProof.Description)
 	case err != nil && r.Context().Err() != nil:
-		// The client went away while we asked: nobody is there to answer.
+		// Nobody is there to answer.
+		p.log(r, token, found, "none", "the client went away", cached)
 	case err != nil:
 		// An outage must not look like an expired login.
 		p.log(r, token, found, "unavailable", err.Error(), cached)
 		problem.Write(w, r, problem.Unavailable("The authorization server"))
+	default:
+		p.serve(w, r, token, found, cached)
+	}
+}
+
+// find returns what stands behind a token, and whether it was known. The
+// error is an overQuota when too many bad tokens came from the same network.
+// Good ones that are known pass all the same.
+func (p *phantomTokens) find(r *http.Request, token string) (found phantom, cached bool, err error) {
+	found, cached, err = p.Tokens.known(token, p.Resource.ID)
+	if cached && err == nil {
+		return found, true, nil
+	}
+	from := network(r)
+	if b := p.Quotas.Strangers.take(from); b.wait > 0 {
+		return phantom{}, cached, overQuota{b}
+	}
+	if !cached {
+		found, cached, err = p.Tokens.get(r.Context(), token, p.Resource.ID)
+	}
+	if _, refused := errors.AsType[refusal](err); !refused {
+		p.Quotas.Strangers.giveBack(from)
+	}
+	return found, cached, err
+}
+
+// serve lets a good token pass, if its scope and the quotas allow.
+func (p *phantomTokens) serve(w http.ResponseWriter, r *http.Request, token string, found phantom, cached bool) {
+	b := p.Quotas.takeToken(found)
+	b.announce(w.Header())
+	switch {
+	case b.wait > 0:
+		p.tooMany(w, r, token, found, b, cached)
 	case !oauth.HasScope(found.Scope, p.Resource.Scope):
 		p.log(r, token, found, "deny", "insufficient scope", cached)
 		p.challenge(w, "insufficient_scope", "The access token lacks a scope; ask for the scopes named here.")
@@ -87,6 +134,18 @@ func (p *phantomTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.log(r, token, found, "allow", "", cached)
 		p.Next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), phantomKey{}, found)))
 	}
+}
+
+// tooMany refuses a request for which there is no room (RFC 6585 §4).
+func (p *phantomTokens) tooMany(w http.ResponseWriter, r *http.Request, token string, found phantom, b balance, cached bool) {
+	p.log(r, token, found, "deny", "too many requests of the "+b.name, cached)
+	b.announce(w.Header())
+	problem.Write(w, r, &problem.Details{
+		Status:     http.StatusTooManyRequests,
+		Title:      "Too many requests",
+		Detail:     "The requests of this " + b.name + " are more than it is allowed. Your sign-in is still good: wait as long as Retry-After says.",
+		RetryAfter: time.Duration(seconds(b.wait)) * time.Second,
+	})
 }
 
 // challenge refuses. The body repeats what the header says, for clients that
@@ -113,9 +172,9 @@ func (p *phantomTokens) log(r *http.Request, token string, found phantom, decisi
 		level = slog.LevelError
 	}
 	attrs := []slog.Attr{
-		slog.String("request_id", requestID(r)), slog.String("resource", p.Resource.ID), slog.String("decision", decision),
+		slog.String("request_id", requestID(r)), slog.String("decision", decision),
 	}
-	for _, a := range [][2]string{{"reason", reason}, {"sub", found.Subject}, {"client_id", found.ClientID}} {
+	for _, a := range [][2]string{{"reason", reason}, {"sub", found.Subject}, {"client_id", found.ClientID}, {"grant_id", found.GrantID}} {
 		if a[1] != "" {
 			attrs = append(attrs, slog.String(a[0], a[1]))
 		}
@@ -145,7 +204,7 @@ type unusable struct {
 func presentedToken(r *http.Request) (string, *unusable) {
 	headers := r.Header["Authorization"]
 	token, bad := bearerToken(headers)
-	if r.URL.Query().Has("access_token") {
+	if r.URL.RawQuery != "" && r.URL.Query().Has("access_token") {
 		// URLs end up in histories and logs (RFC 9700 §4.3.2).
 		if len(headers) > 0 {
 			return "", &unusable{"invalid_request", "Send the access token once, in the Authorization header alone.", "token in query and header"}

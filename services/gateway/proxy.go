@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -16,12 +17,16 @@ import (
 	"demo.example/services/internal/problem"
 )
 
+// answerTime is how long a service may take until its answer begins and, on
+// routes without streams, until all of it was fetched and sent.
+const answerTime = 30 * time.Second
+
 // newTransport returns the connections to the services. None of them is
 // reached through a proxy, whatever the environment says.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
-		ResponseHeaderTimeout: 30 * time.Second, // until an answer begins; a stream may then go on
+		ResponseHeaderTimeout: answerTime, // a stream may then go on
 		ExpectContinueTimeout: time.Second,
 		IdleConnTimeout:       90 * time.Second, // below the services' own, so that we close first
 		MaxIdleConns:          1024,
@@ -101,6 +106,8 @@ func (rt route) modifyResponse(resp *http.Response) error {
 		}
 	}
 	h.Del(dpop.NonceHeader)
+	h.Del("RateLimit")
+	h.Del("RateLimit-Policy")
 	// An answer to one user must not reach another through a cache on the way.
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
@@ -120,16 +127,37 @@ func (rt route) fail(w http.ResponseWriter, r *http.Request, err error, log *slo
 		problem.Write(w, r, &problem.Details{
 			Status: http.StatusRequestTimeout, Title: "Too slow", Detail: "The body of the request did not arrive in time.",
 		})
-	case r.Context().Err() != nil:
+	case errors.Is(r.Context().Err(), context.Canceled):
 		// The client went away: nobody is there to answer.
 	case errors.As(err, &body):
 		problem.Write(w, r, &problem.Details{
 			Status: http.StatusBadRequest, Title: "Bad request", Detail: "The body of the request cannot be read.",
 		})
+	case errors.Is(err, errBusy):
+		log.Warn("upstream", "request_id", requestID(r), "upstream", rt.Upstream.Redacted(), "error", err)
+		problem.Write(w, r, &problem.Details{
+			Status: http.StatusServiceUnavailable, Title: "Busy", RetryAfter: time.Second,
+			Detail: rt.Service + " has as many requests as it can take right now. Try again in a second.",
+		})
+	case isOverload(err): // its failures were logged, and that it counts as down
+		problem.Write(w, r, problem.Unavailable(rt.Service))
 	default:
 		log.Error("upstream", "request_id", requestID(r), "upstream", rt.Upstream.Redacted(), "error", err)
 		problem.Write(w, r, problem.Unavailable(rt.Service))
 	}
+}
+
+// limitTime bounds how long an answer takes, for clients as for services:
+// whoever reads slowly keeps a request at the service open.
+func limitTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+		defer cancel()
+		// net/http takes the deadline away again after the request. Errors
+		// are those of a connection that is gone.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime + time.Second))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // buffers are lent to the proxies, which would otherwise allocate 32 kB for

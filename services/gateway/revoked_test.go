@@ -16,7 +16,7 @@ import (
 func named(token string) (phantom, error) {
 	return phantom{
 		JWT: "jwt-of-" + token, Expires: time.Now().Add(time.Hour),
-		Hangs: revocation.Subject{Token: token, Grant: "g", User: "u", Client: "c"},
+		TokenID: token, GrantID: "g", Subject: "u", ClientID: "c",
 	}, nil
 }
 
@@ -52,7 +52,7 @@ func TestCacheListens(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l, w := &lookups{answer: named}, noStream()
 				w.Connected()
-				c := newTokenCache(10, w, time.Now, l.lookup)
+				c := newTokenCache(minTokenCacheBytes, w, time.Now, l.lookup)
 				_, _, _ = c.get(t.Context(), tokenA, res)
 				tt.happens(w)
 				if _, cached, err := c.get(t.Context(), tokenA, res); l.n.Load() != tt.asked || cached != (tt.asked == 1) || err != nil {
@@ -78,7 +78,7 @@ func TestRevokedWhileAsked(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 			return named(token)
 		}}
-		c := newTokenCache(10, w, time.Now, l.lookup)
+		c := newTokenCache(minTokenCacheBytes, w, time.Now, l.lookup)
 		passed := make(chan error)
 		for range 2 { // the one that asks, and one that joins it
 			go func() {

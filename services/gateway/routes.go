@@ -25,6 +25,7 @@ type route struct {
 
 	Credentials bool // Authorization and Cookie are the service's own to judge
 	Private     bool // only its own pages may call it, and only WebSockets may upgrade
+	Streams     bool // answers may take as long as they like once they have begun
 }
 
 // A resource is what access tokens are for.
@@ -46,6 +47,7 @@ func routes(cfg settings) []route {
 		{
 			Host: "mcp", Service: "The MCP server", Upstream: cfg.StocksmcpURL,
 			Serves: only("/"), MaxBody: 4 << 20,
+			Streams: true, // server-sent events
 			Resource: &resource{
 				ID: cfg.MCPResource(), Name: "Stocks MCP server", Scope: oauth.ScopeStocksRead,
 				Metadata: []string{metadataPath, metadataPath + "/"},
@@ -64,6 +66,7 @@ func routes(cfg settings) []route {
 			Host: "mail", Service: "The inbox", Upstream: cfg.MailURL,
 			Serves: except("/healthz"), MaxBody: 1 << 20,
 			Private: true, // it shows passcodes to whoever asks
+			Streams: true, // a WebSocket
 		},
 	}
 }
@@ -84,14 +87,16 @@ func anyOf(all ...func(string) bool) func(string) bool {
 	}
 }
 
-// newRouter finds the handler of a request by its host.
-func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport http.RoundTripper, log *slog.Logger) http.Handler {
+// newRouter finds the handler of a request by its host. The way to a service
+// is made by its name and origin.
+func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, way func(string, url.URL) http.RoundTripper, log *slog.Logger) http.Handler {
+	quotas := newQuotas(cfg)
 	hosts := map[string]http.Handler{
 		cfg.Host(""):       newLanding(cfg.Site, serveHealth(tokens.revoked)),
 		cfg.Host("client"): newClientDocument(cfg.Site),
 	}
 	for _, rt := range routes(cfg) {
-		hosts[cfg.Host(rt.Host)] = rt.handler(cfg, tokens, proofs, transport, log)
+		hosts[cfg.Host(rt.Host)] = rt.handler(cfg, tokens, proofs, quotas, way(rt.Host, rt.Upstream), log)
 	}
 	unknown := newNotFoundPage(cfg.Site)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -115,19 +120,24 @@ func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport
 }
 
 // handler is what a request for the route passes through, first to last.
-func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, transport http.RoundTripper, log *slog.Logger) http.Handler {
+func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, quotas quotas, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	var h http.Handler = newProxy(rt, transport, log)
+	if !rt.Streams {
+		h = limitTime(h)
+	}
 	if rt.Resource != nil {
+		log := log.With("resource", rt.Resource.ID)
 		h = rt.orPublic(h, &phantomTokens{
 			Resource:    *rt.Resource,
 			MetadataURL: cfg.Origin(rt.Host) + rt.Resource.Metadata[0],
 			Tokens:      tokens,
 			Origin:      cfg.Origin(rt.Host),
 			Proofs:      proofs,
+			Quotas:      quotas,
 			Log:         log,
 			Next:        h,
 		})
-		h = crossOrigin(append([]string{cfg.Origin(rt.Host)}, cfg.AllowedOrigins...), h)
+		h = crossOrigin(append([]string{cfg.Origin(rt.Host)}, cfg.AllowedOrigins...), log, h)
 	}
 	if rt.Private {
 		h = sameOrigin(cfg.Origin(rt.Host), h)

@@ -167,7 +167,7 @@ func TestHealthChecksAreNotLogged(t *testing.T) {
 	}
 }
 
-// TestPanic: the caller gets an id to quote, the log gets the stack.
+// TestPanic: attack G15. The caller gets an id to quote, the log gets the stack.
 func TestPanic(t *testing.T) {
 	log, logs := newLog()
 	w := httptest.NewRecorder()
@@ -339,7 +339,7 @@ func TestServeBadAddress(t *testing.T) {
 	l.Close()
 }
 
-// TestLimits: a request that is slow or huge does not hold the server up.
+// TestLimits: attack G13. A request that is slow or huge does not hold the server up.
 func TestLimits(t *testing.T) {
 	log, logs := newLog()
 	srv := httpserver.New(http.NotFoundHandler(), log)

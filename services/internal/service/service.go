@@ -82,5 +82,5 @@ func healthcheck(ctx context.Context, environ []string, _ io.Writer) error {
 
 // Logger returns a structured logger for one service: JSON, a line a record.
 func Logger(w io.Writer, service string, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("service", service)
+	return slog.New(slog.NewJSONHandler(asciiWriter{w}, &slog.HandlerOptions{Level: level})).With("service", service)
 }

@@ -1,0 +1,172 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuota("user", 60, time.Now) // one a second
+		for left := 59; left >= 0; left-- {
+			if b := q.take("john"); b.wait != 0 || b.left != left {
+				t.Fatalf("left: %d, wait: %s, want %d and none", b.left, b.wait, left)
+			}
+		}
+		if b := q.take("john"); b.wait != time.Second || b.left != 0 {
+			t.Errorf("above the quota: left %d, wait %s", b.left, b.wait)
+		}
+		if b := q.take("jane"); b.wait != 0 {
+			t.Error("one user's requests count for another")
+		}
+		time.Sleep(time.Second)
+		if b := q.take("john"); b.wait != 0 {
+			t.Errorf("a second later: wait %s", b.wait)
+		}
+		if b := q.take("john"); b.wait == 0 {
+			t.Error("two came back in a second, want one")
+		}
+		q.giveBack("john")
+		if b := q.take("john"); b.wait != 0 {
+			t.Error("what was given back cannot be used")
+		}
+		time.Sleep(time.Hour)
+		if b := q.take("john"); b.left != 59 {
+			t.Errorf("an hour later %d are left, want no more than a window's", b.left)
+		}
+	})
+}
+
+func TestQuotaIsBounded(t *testing.T) {
+	q := newQuota("address", 10, time.Now)
+	for i := range maxCounted + 1000 {
+		q.take(fmt.Sprint(i))
+	}
+	if got := q.full.Len(); got != maxCounted {
+		t.Errorf("R17 %d addresses are counted, want at most %d", got, maxCounted)
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	tests := map[string]string{
+		"192.0.2.1:1234":                "192.0.2.1",
+		"[::ffff:192.0.2.1]:1234":       "::ffff:192.0.2.1",
+		"[2001:db8:1:2:3:4:5:6]:1234":   "2001:db8:1:2::/64",
+		"[2001:db8:1:2:ffff::]:1":       "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:1":              "fe80::/64",
+		"":                              "",
+		"somewhere that is no address:": "somewhere that is no address",
+	}
+	for remote, want := range tests {
+		if got := network(&http.Request{RemoteAddr: remote}); got != want {
+			t.Errorf("%q: got %q, want %q", remote, got, want)
+		}
+	}
+}
+
+// TestQuotasOfTokens uses up the quota of a user, and then the one of a
+// client, and reads what the answers say about it.
+func TestQuotasOfTokens(t *testing.T) {
+	d := start(t, "REQUESTS_PER_USER=3", "REQUESTS_PER_CLIENT=5", "TOKEN_CACHE_TTL=1m")
+	for _, user := range []string{"john", "jane", "ann"} {
+		d.issue(user, map[string]any{"sub": user, "grant_id": "grant-of-" + user})
+	}
+	type answer struct {
+		Status                       int
+		Policy, Limit, Wait, Problem string
+	}
+	const page = "http://localhost:6274"
+	ask := func(user string) answer {
+		resp, body := d.do(t, "GET", testSite.MCPResource(), "", "Authorization", "Bearer "+user, "Origin", page)
+		for _, name := range []string{"RateLimit", "RateLimit-Policy", "Retry-After"} {
+			if !strings.Contains(resp.Header.Get("Access-Control-Expose-Headers"), name) {
+				t.Errorf("pages cannot read %s", name)
+			}
+		}
+		a := answer{Status: resp.StatusCode, Policy: resp.Header.Get("RateLimit-Policy"), Limit: resp.Header.Get("RateLimit"), Wait: resp.Header.Get("Retry-After")}
+		if _, after, ok := strings.Cut(body, `"title":"`); ok {
+			a.Problem, _, _ = strings.Cut(after, `"`)
+		}
+		return a
+	}
+	const ofUser, ofClient, tooMany = `"user";q=3;w=60`, `"client";q=5;w=60`, "Too many requests"
+	for i, step := range []struct {
+		user string
+		want answer
+	}{
+		{"john", answer{200, ofUser, `"user";r=2;t=20`, "", ""}},
+		{"john", answer{200, ofUser, `"user";r=1;t=20`, "", ""}},
+		{"john", answer{200, ofUser, `"user";r=0;t=20`, "", ""}},
+		{"john", answer{429, ofUser, `"user";r=0;t=20`, "20", tooMany}},
+		{"jane", answer{200, ofUser, `"user";r=2;t=20`, "", ""}},
+		{"jane", answer{200, ofUser, `"user";r=1;t=20`, "", ""}},
+		{"jane", answer{429, ofClient, `"client";r=0;t=12`, "12", tooMany}},
+		{"ann", answer{429, ofClient, `"client";r=0;t=12`, "12", tooMany}},
+	} {
+		if diff := cmp.Diff(step.want, ask(step.user)); diff != "" {
+			t.Errorf("step %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if n := len(withoutIntrospection(d.mcp.taken())); n != 5 {
+		t.Errorf("%d requests were forwarded, want 5", n)
+	}
+	lines := d.logLines("token")
+	last := lines[len(lines)-1]
+	delete(last, "time")
+	delete(last, "request_id")
+	delete(last, "token")
+	want := map[string]any{
+		"level": "INFO", "msg": "token", "service": "gateway", "resource": testSite.MCPResource(), "decision": "deny", "reason": "too many requests of the client",
+		"sub": "ann", "client_id": "agent", "grant_id": "grant-of-ann", "cached": false,
+	}
+	if diff := cmp.Diff(want, last); diff != "" {
+		t.Errorf("logged (-want +got):\n%s", diff)
+	}
+}
+
+// TestMadeUpTokens sends tokens that nobody issued: the authorization server
+// is asked about a bounded number of them, and whoever has a good token that
+// is known does not notice.
+func TestMadeUpTokens(t *testing.T) {
+	d := start(t, "REFUSALS_PER_IP=10", "TOKEN_CACHE_TTL=1m")
+	d.issue("good", nil)
+	d.issue("fresh", nil)
+	ask := func(headers ...string) (int, http.Header) {
+		resp, _ := d.do(t, "GET", testSite.MCPResource(), "", headers...)
+		return resp.StatusCode, resp.Header
+	}
+	for range 20 { // a token that turns out good is not counted, asked about or not
+		if status, _ := ask("Authorization", "Bearer good"); status != http.StatusOK {
+			t.Fatalf("a good token: got %d", status)
+		}
+	}
+	d.asked()
+	limited := 0
+	for i := range 200 {
+		status, header := ask("Authorization", fmt.Sprint("Bearer made-up-", i))
+		switch {
+		case status == http.StatusTooManyRequests && header.Get("Retry-After") == "6" && header.Get("RateLimit") == `"address";r=0;t=6`:
+			limited++
+		case status != http.StatusUnauthorized:
+			t.Fatalf("R17 got %d %v", status, header)
+		}
+	}
+	if asked := d.asked(); asked > 12 || limited < 188 {
+		t.Errorf("R17 the authorization server was asked about %d of 200 made-up tokens, want about 10; %d were refused for their number", asked, limited)
+	}
+	if status, _ := ask("Authorization", "Bearer good"); status != http.StatusOK {
+		t.Errorf("R17 a good token that is known: got %d", status)
+	}
+	if status, _ := ask("Authorization", "Bearer fresh"); status != http.StatusTooManyRequests || d.asked() != 0 {
+		t.Errorf("R17 a token that is not known: got %d, want that it waits", status)
+	}
+	if status, _ := ask(); status != http.StatusTooManyRequests {
+		t.Errorf("R17 without a token: got %d, want that it waits as well", status)
+	}
+}
