@@ -24,7 +24,7 @@ func (db *DB) Rotate(ctx context.Context, hash store.Hash, now time.Time, grace 
 		reused = false
 		var used bool
 		var grant string
-		err := tx.QueryRowContext(ctx, `SELECT used, grant_id FROM tokens JOIN grants ON grants.id = grant_id
+		err := tx.QueryRowContext(ctx, `SELECT used, grants.id FROM tokens JOIN grants ON grants.seq = grant_seq
 			WHERE hash = ? AND kind = 'refresh' AND tokens.revoked = 0 AND grants.revoked = 0`, hash[:]).Scan(&used, &grant)
 		if err != nil {
 			return translate(err)
