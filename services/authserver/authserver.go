@@ -80,7 +80,7 @@ type server struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	userCodes     *limits.Limiter // wrong ones
+	userCodes     userCodes // wrong ones
 	requests      *limits.Limiter
 	registrations *limits.Limiter
 }
@@ -122,10 +122,12 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 	if err := login.AddUsers(ctx, db, cfg.UsersFile); err != nil {
 		return nil, err
 	}
+	documents := clients.NewDocuments(clients.NewFetcher(roots, cfg.Host("client"), cfg.ClientHostAddr), now)
+	documents.FailureTime = clients.FailureTime
 	registry := &clients.Registry{
 		Presets:   presets,
 		Store:     db,
-		Documents: clients.NewDocuments(clients.NewFetcher(roots, cfg.Host("client"), cfg.ClientHostAddr), now),
+		Documents: documents,
 		Policy: clients.Policy{
 			Scope:    oauth.ScopeStocksRead + " " + oauth.ScopeStocksTrade + " " + oauth.ScopeOpenID + " " + oauth.ScopeEmail + " " + oauth.ScopeOfflineAccess,
 			Resource: cfg.MCPResource(),
@@ -153,7 +155,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		log:    log,
 		now:    now,
 
-		userCodes:     limits.New(userCodesPerIP, userCodesTotal, userCodeWindow, now),
+		userCodes:     newUserCodes(now),
 		requests:      limits.New(cfg.AuthorizationsPerIP, 20*cfg.AuthorizationsPerIP, time.Minute, now),
 		registrations: limits.New(cfg.RegistrationsPerIP, cfg.RegistrationsTotal, time.Hour, now),
 	}, nil

@@ -40,6 +40,12 @@ func (db *DB) DeviceByUserCode(ctx context.Context, code store.Hash, now time.Ti
 		" FROM devices WHERE user_code = ? AND status = 'pending' AND expires_at > ?", code[:], millis(now)))
 }
 
+// WaitingDevices counts those that wait for a user.
+func (db *DB) WaitingDevices(ctx context.Context, now time.Time) (n int, err error) {
+	err = db.read.QueryRowContext(ctx, "SELECT COUNT(*) FROM devices WHERE expires_at > ? AND status = 'pending'", millis(now)).Scan(&n)
+	return n, err
+}
+
 // PollDevice returns the device of a client as it was before this call, and
 // notes the call where the device still waits: the time, and the interval that
 // next makes of it. Calls in parallel come one after the other.
