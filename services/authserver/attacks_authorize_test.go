@@ -93,8 +93,8 @@ func TestAttacksOnAuthorize(t *testing.T) {
 			query := h.authorizeQuery(agent)
 			query[name] = []string{query.Get(name), query.Get(name)}
 			wantLocal(t, h, query.Encode())
-			a := h.post(h.newBrowser(), "/authorize", query)
-			checkLocal(t, "POST "+name, a)
+			browser := h.newBrowser()
+			checkLocal(t, "POST "+name, h.follow(browser, h.post(browser, "/authorize", query)))
 			checkLocal(t, "query and body: "+name, h.post(h.newBrowser(), "/authorize?"+name+"=x", h.authorizeQuery(agent)))
 		}
 		query := h.authorizeQuery(agent)

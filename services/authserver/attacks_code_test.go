@@ -113,6 +113,8 @@ func TestPKCEAttacks(t *testing.T) {
 	})
 }
 
+// TestTokenRequestAttacks: what the token endpoint says and takes. Who may use
+// it (P13 to P16) is in TestTokenEndpointAttacks.
 func TestTokenRequestAttacks(t *testing.T) {
 	h := newHarness(t)
 	agent := h.agent()
@@ -128,37 +130,6 @@ func TestTokenRequestAttacks(t *testing.T) {
 		out.Set(name, value)
 		return out
 	}
-	t.Run("P14 a secret for a public client", func(t *testing.T) {
-		for name, a := range map[string]answer{
-			"body":           h.post(h.newBrowser(), "/token", with("client_secret", "x")),
-			"empty in body":  h.post(h.newBrowser(), "/token", with("client_secret", "")),
-			"header":         h.post(h.newBrowser(), "/token", form, "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(agent+":x"))),
-			"empty header":   h.post(h.newBrowser(), "/token", form, "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(agent+":"))),
-			"a bearer token": h.post(h.newBrowser(), "/token", form, "Authorization", "Bearer x"),
-		} {
-			wantError(h, "P14 "+name, a, 401, "invalid_client")
-		}
-	})
-	t.Run("P16 grants that are not served are not advertised", func(t *testing.T) {
-		meta := h.get(h.newBrowser(), "/.well-known/oauth-authorization-server").JSON
-		for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:saml2-bearer", "urn:openid:params:grant-type:ciba", "", "x"} {
-			a := h.post(h.newBrowser(), "/token", with("grant_type", grant))
-			if a.Status != http.StatusBadRequest || a.JSON["error"] != "unsupported_grant_type" && grant != "" {
-				t.Errorf("P16 %q: %d %s", grant, a.Status, a.Body)
-			}
-			for _, advertised := range meta["grant_types_supported"].([]any) {
-				if advertised == grant {
-					t.Errorf("P16 %q is advertised", grant)
-				}
-			}
-		}
-		// The other way round: what is advertised is known.
-		for _, grant := range meta["grant_types_supported"].([]any) {
-			if a := h.post(h.newBrowser(), "/token", with("grant_type", grant.(string))); a.JSON["error"] == "unsupported_grant_type" {
-				t.Errorf("P16 %v is advertised and not served", grant)
-			}
-		}
-	})
 	t.Run("P17 P18 what errors say", func(t *testing.T) {
 		words := regexp.MustCompile(`(?i)sql|panic|goroutine|\.go\b|no rows|store|zitadel|schema:|unmarshal|runtime|pointer|demo\.example/`)
 		for name, a := range map[string]answer{

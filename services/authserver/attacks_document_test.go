@@ -8,12 +8,15 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"demo.example/services/authserver/clients"
 )
 
 var discard = log.New(io.Discard, "", 0) // broken handshakes are what these tests are about
@@ -318,6 +321,14 @@ func TestDocumentCache(t *testing.T) {
 	}
 }
 
+// unreachable is an address that drops what is sent to it, once the deadline
+// is over.
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+}
+
 // TestDocumentOracle: attack D17. What is at an address cannot be told from the
 // answer, nor from how long it takes.
 func TestDocumentOracle(t *testing.T) {
@@ -325,9 +336,11 @@ func TestDocumentOracle(t *testing.T) {
 	host.answer(http.NotFound)
 	untrusted := newHarness(t, func(c *Config) { c.ClientHostAddr = host.Listener.Addr().String() }) // without the authority's certificate
 	refused := newHarness(t, func(c *Config) { c.ClientHostAddr = refusing(t) })
+	filtered := newHarness(t) // its time is in TestFailuresTakeOneTime
+	filtered.clients.Documents = clients.NewDocuments(&http.Client{Transport: unreachable{}}, filtered.time)
 	median := map[string]time.Duration{}
 	var bodies []string
-	for name, h := range map[string]*harness{"404": notFound, "TLS error": untrusted, "refused": refused} {
+	for name, h := range map[string]*harness{"404": notFound, "TLS error": untrusted, "refused": refused, "filtered": filtered} {
 		browser := h.newBrowser()
 		var took []time.Duration
 		for range 25 {

@@ -21,12 +21,12 @@ func TestHostileRedirects(t *testing.T) {
 	h := newHarness(t)
 	refused := map[string][]string{
 		"D1": {
-			"javascript:alert(1)", "JaVaScRiPt:alert(1)", " data:text/html,x", "data:text/html,x", "vbscript:x", "blob:https://a.example/x", "file:///etc/passwd",
+			"javascript:alert(1)", "JaVaScRiPt:alert(1)", " javascript:alert(1)", "java\nscript:alert(1)", " data:text/html,x", "data:text/html,x", "vbscript:x", "blob:https://a.example/x", "file:///etc/passwd",
 			"java\tscript:alert(1)", "java\x00script:alert(1)", "\x01javascript:alert(1)", "javascript://a.example/%0aalert(1)", "about:blank", "view-source:https://a.example",
 			"filesystem:https://a.example/x", "intent://x#Intent;end", "ws://a.example/", "ftp://a.example/", "mailto:a@a.example", "x:y", "",
 		},
 		"D2": {
-			"http://app.example/cb", "http://127.0.0.1.evil.example/cb", "http://localhost.evil.example/cb", "http://127.9.9.9/cb", "http://0.0.0.0/cb", "http://10.0.0.1/cb",
+			"http://app.example/cb", "http://127.0.0.2/cb", "http://127.0.0.1.evil.example/cb", "http://localhost.evil.example/cb", "http://127.9.9.9/cb", "http://0.0.0.0/cb", "http://10.0.0.1/cb",
 			"https://*.example/cb", "https://app.example/*", "https://app.example/cb#x", "https://app.example/cb#", "https://u@app.example/cb", "https://u:p@app.example/cb",
 			"https://", "https:///cb", "https:cb", "//app.example/cb", "/cb", "https://app.example/" + strings.Repeat("x", 2048), "https://app.example/a b", "https://app.example\\@evil.example/",
 			"https://app.example/é", "http://localhost:123456/cb", "http://[::1/cb", "http://u@localhost/cb",
@@ -35,7 +35,11 @@ func TestHostileRedirects(t *testing.T) {
 	for id, uris := range refused {
 		for _, uri := range uris {
 			for _, uris := range [][]string{{uri}, {callback, uri}} {
-				wantError(h, fmt.Sprintf("%s %q", id, uri), h.registerRaw(plus(agentMetadata(), "redirect_uris", uris)), 400, "invalid_redirect_uri")
+				a := h.registerRaw(plus(agentMetadata(), "redirect_uris", uris))
+				wantError(h, fmt.Sprintf("%s %q", id, uri), a, 400, "invalid_redirect_uri")
+				if a.Header.Get("Cache-Control") != "no-store" {
+					t.Errorf("%s %q may be stored", id, uri)
+				}
 			}
 		}
 	}
@@ -60,7 +64,7 @@ func TestHostileRedirects(t *testing.T) {
 // in TestHostileName.)
 func TestHostileMetadata(t *testing.T) {
 	h := newHarness(t)
-	for _, uri := range []string{"javascript:alert(1)", "http://a.example", `https://a.example/"onerror="x`, "https://a.example/<script>x", "data:text/html,x", "https://u@a.example/"} {
+	for _, uri := range []string{"javascript:alert(1)", "http://a.example", `https://a.example/"onerror="x`, "https://a.example/ onerror=x", "https://a.example/<script>x", "data:text/html,x", "https://u@a.example/"} {
 		a := h.registerRaw(plus(agentMetadata(), "client_uri", uri))
 		if a.Status == http.StatusCreated { // then it has to be inert
 			browser := h.newBrowser()
@@ -80,6 +84,11 @@ func TestHostileMetadata(t *testing.T) {
 	}
 	if csp := page.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "img-src") || strings.Contains(csp, "script-src") {
 		t.Errorf("D3 policy %q", csp)
+	}
+	// What is not kept is not given back either.
+	a := h.registerRaw(plus(agentMetadata(), "logo_uri", "javascript:alert(1)", "tos_uri", "https://evil.example/", "policy_uri", "https://evil.example/"))
+	if a.Status != http.StatusCreated || strings.Contains(a.Body, "evil") || strings.Contains(a.Body, "javascript") {
+		t.Errorf("D3 other addresses: %d %s", a.Status, a.Body)
 	}
 	wantError(h, "D3 a name of 101 characters", h.registerRaw(plus(agentMetadata(), "client_name", strings.Repeat("é", 101))), 400, "invalid_client_metadata")
 }
@@ -121,6 +130,11 @@ func TestRegistrationRaisesNothing(t *testing.T) {
 	// D6: the victim's registration is as it was.
 	if page := h.signInAs(h.newBrowser(), h.authorizeQuery(victim), john); strings.Contains(page.Body, "Thief") || !strings.Contains(page.Body, "Test Agent") {
 		t.Error("D6 a registration overwrote another")
+	}
+	preset := h.registerRaw(plus(agentMetadata(), "client_id", "gateway", "region", "Europe"))
+	c, err := h.clients.Find(t.Context(), "gateway")
+	if preset.Status != http.StatusCreated || preset.JSON["client_id"] == "gateway" || err != nil || c.Name != "API gateway" {
+		t.Errorf("D6 the gateway is now %+v, %v", c, err)
 	}
 	wantError(h, "D6 JSON in another shape", h.do(h.newBrowser(), h.request(http.MethodPost, "/register", "[]", "Content-Type", "application/json")), 400, "invalid_client_metadata")
 	wantError(h, "D6 not JSON", h.do(h.newBrowser(), h.request(http.MethodPost, "/register", "client_name=x", "Content-Type", "application/x-www-form-urlencoded")), 400, "invalid_request")

@@ -23,6 +23,16 @@ func (s *server) authorize(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Request().Method == http.MethodPost && cookie(c, browserCookie) == "" {
+		// Browsers keep the cookie from forms of other sites, and send it
+		// along when they follow this. A new one in its place would end the
+		// sign-ins that are under way.
+		if len(params.Encode()) > maxQuery {
+			return grants.ErrLocal{Reason: "The application's request is too long."}
+		}
+		s.send(c, "/authorize", params)
+		return nil
+	}
 	browser := s.browser(c)
 	request, err := s.grants.Authorize(c.Request().Context(), params, store.HashOf(browser))
 	if err != nil {
@@ -33,6 +43,10 @@ func (s *server) authorize(c echo.Context) error {
 	}
 	return s.next(c, "/signin", request.ID)
 }
+
+// maxQuery is how long a form may be that is answered with a URL, in bytes:
+// what is kept of a request is shorter, and headers may not be much longer.
+const maxQuery = 24 << 10
 
 // limitRequests keeps anybody from filling the store with authorization
 // requests, or from having this server fetch documents all the time.

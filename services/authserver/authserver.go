@@ -96,7 +96,7 @@ type server struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	userCodes     *limits.Limiter // wrong ones
+	userCodes     userCodes // wrong ones
 	requests      *limits.Limiter
 	registrations *limits.Limiter
 }
@@ -146,10 +146,12 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 	if err != nil {
 		return nil, fmt.Errorf("AUDIT_FILE: %w", err)
 	}
+	documents := clients.NewDocuments(clients.NewFetcher(roots, cfg.Host("client"), cfg.ClientHostAddr), now)
+	documents.FailureTime = clients.FailureTime
 	registry := &clients.Registry{
 		Presets:   presets,
 		Store:     db,
-		Documents: clients.NewDocuments(clients.NewFetcher(roots, cfg.Host("client"), cfg.ClientHostAddr), now),
+		Documents: documents,
 		Policy: clients.Policy{
 			Scope:    oauth.ScopeStocksRead + " " + oauth.ScopeStocksTrade + " " + oauth.ScopeOpenID + " " + oauth.ScopeEmail + " " + oauth.ScopeOfflineAccess,
 			Resource: cfg.MCPResource(),
@@ -181,7 +183,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		log:    log,
 		now:    now,
 
-		userCodes:     limits.New(userCodesPerIP, userCodesTotal, userCodeWindow, now),
+		userCodes:     newUserCodes(now),
 		requests:      limits.New(cfg.AuthorizationsPerIP, 20*cfg.AuthorizationsPerIP, time.Minute, now),
 		registrations: limits.New(cfg.RegistrationsPerIP, cfg.RegistrationsTotal, time.Hour, now),
 	}, nil

@@ -62,6 +62,7 @@ func TestBench(t *testing.T) {
 		{name: "bare answer", addr: s, next: always("/bare", exchange, basic("stocksmcp"))},
 		{name: "client_credentials", addr: s, next: always("/token", ownForm(), basic("stocks-report"))},
 		{name: "token exchange", addr: s, next: always("/token", exchange, basic("stocksmcp"))},
+		{name: "token exchange, JWT not kept", addr: small.anew().listenBench(), next: always("/token", exchange, basic("stocksmcp"))},
 		{name: "introspection", addr: s, next: anyToken(few, gateway)},
 		{name: "phantom token", addr: s, next: anyToken(few, phantom)},
 		{name: "client_credentials, many", addr: l, next: always("/token", ownForm(), basic("stocks-report"))},
@@ -70,7 +71,7 @@ func TestBench(t *testing.T) {
 	}
 	measure(t, table)
 	t.Logf("with %d live tokens, one core, %d connections:\n%s", many, benchConns, draw(table))
-	t.Logf("introspection with many: %.2f of the rate with %d", table[4].cpu/table[7].cpu, few)
+	t.Logf("introspection with many: %.2f of the rate with %d", table[5].cpu/table[8].cpu, few)
 	t.Logf("resident, both servers and the load with them: %d MB", resident(t)>>20)
 }
 
@@ -156,6 +157,16 @@ func (h *harness) listenBench() string {
 type devNull struct{}
 
 func (devNull) Write(p []byte) (int, error) { return len(p), nil }
+
+// anew returns another server of the same state, which keeps no JWT yet.
+func (h *harness) anew() *harness {
+	h.Helper()
+	s, err := newServer(h.Context(), h.cfg, h.db, h.mail, h.time, slog.New(slog.DiscardHandler))
+	if err != nil {
+		h.Fatal(err)
+	}
+	return &harness{T: h.T, server: s}
+}
 
 // signBench signs what an access token says.
 func (s *server) signBench() error {

@@ -51,6 +51,8 @@ func TestTokenEndpointAttacks(t *testing.T) {
 			"Basic for a key client":           h.post(h.newBrowser(), "/token", redeemForm(withKey, "x"), basicAs(withKey, "")...),
 			"a secret for a public client":     h.post(h.newBrowser(), "/token", with(redeemForm(agent, "x"), "client_secret", "x")),
 			"an empty one":                     h.post(h.newBrowser(), "/token", with(redeemForm(agent, "x"), "client_secret", "")),
+			"Basic for a public client":        h.post(h.newBrowser(), "/token", redeemForm(agent, "x"), basicAs(agent, "x")...),
+			"a bearer token for one":           h.post(h.newBrowser(), "/token", redeemForm(agent, "x"), "Authorization", "Bearer x"),
 			"an assertion for a public client": h.post(h.newBrowser(), "/token", asserted(redeemForm("", "x"), key.sign(h.assertion(agent), nil))),
 			"assertion and Basic":              h.post(h.newBrowser(), "/token", asserted(own(), assertion()), basic("stocks-report")...),
 			"assertion and post":               h.post(h.newBrowser(), "/token", with(asserted(redeemForm("", "x"), assertion()), "client_secret", postSecret)),
@@ -72,6 +74,7 @@ func TestTokenEndpointAttacks(t *testing.T) {
 
 	t.Run("P15 a public client with an empty Basic secret", func(t *testing.T) {
 		for _, id := range []string{agent, withKey, "mcp-inspector", "gateway", "stocksmcp", "nobody"} {
+			wantError(h, id+" refresh", h.post(h.newBrowser(), "/token", refreshForm(id, "x"), basicAs(id, "")...), 401, "invalid_client")
 			for path, form := range map[string]url.Values{
 				"/introspect": {"token": {"x"}}, "/revoke": {"token": {"x"}}, "/token": exchangeForm("a.b.c", h.cfg.APIResource()),
 			} {
@@ -83,10 +86,17 @@ func TestTokenEndpointAttacks(t *testing.T) {
 	t.Run("P16 grants that are not offered", func(t *testing.T) {
 		m := h.get(h.newBrowser(), "/.well-known/oauth-authorization-server").JSON
 		offered, _ := m["grant_types_supported"].([]any)
-		for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:saml2-bearer", "CLIENT_CREDENTIALS", "client_credentials "} {
+		for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:saml2-bearer", "urn:openid:params:grant-type:ciba", "x", "CLIENT_CREDENTIALS", "client_credentials "} {
 			wantError(h, grant, h.post(h.newBrowser(), "/token", url.Values{"grant_type": {grant}}, basic("stocks-report")...), 400, "unsupported_grant_type")
+			wantError(h, grant, h.post(h.newBrowser(), "/token", with(refreshForm(agent, "x"), "grant_type", grant)), 400, "unsupported_grant_type")
 			if slices.Contains(offered, any(grant)) {
 				t.Errorf("%s is advertised", grant)
+			}
+		}
+		wantError(h, "empty", h.post(h.newBrowser(), "/token", with(refreshForm(agent, "x"), "grant_type", "")), 400, "invalid_request")
+		for _, grant := range offered { // the other way round: what is advertised is known
+			if a := h.post(h.newBrowser(), "/token", with(refreshForm(agent, "x"), "grant_type", grant.(string))); a.JSON["error"] == "unsupported_grant_type" {
+				t.Errorf("%v is advertised and not served", grant)
 			}
 		}
 		// A grant that is offered, but not to this client.

@@ -80,8 +80,8 @@ func (p *process) checkDatabase() {
 	defer db.Close()
 	for query, want := range map[string]string{
 		"PRAGMA integrity_check": "ok",
-		`SELECT COUNT(*) FROM (SELECT 1 FROM tokens JOIN grants ON grants.id = grant_id WHERE kind = 'refresh' AND used = 0
-			AND tokens.revoked = 0 AND grants.revoked = 0 GROUP BY grant_id HAVING COUNT(*) > 1)`: "0", // grants with two live refresh tokens
+		`SELECT COUNT(*) FROM (SELECT 1 FROM tokens JOIN grants ON grants.seq = grant_seq WHERE kind = 'refresh' AND used = 0
+			AND tokens.revoked = 0 AND grants.revoked = 0 GROUP BY grant_seq HAVING COUNT(*) > 1)`: "0", // grants with two live refresh tokens
 		"SELECT COUNT(*) FROM tokens WHERE kind = 'refresh' AND used <> EXISTS (SELECT 1 FROM rotations WHERE rotations.hash = tokens.hash)": "0", // half a rotation
 	} {
 		var got string

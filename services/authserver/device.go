@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -15,16 +14,6 @@ import (
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
-)
-
-// Wrong user codes that may be typed in an hour: from one network, and in all.
-// With 20^8 codes, of which a thousand wait, guessing at full tilt finds one
-// in two thousand days, and then has signed the guesser's own account in on a
-// stranger's device (RFC 8628 §5.1).
-const (
-	userCodesPerIP = 20
-	userCodesTotal = 500
-	userCodeWindow = time.Hour
 )
 
 // deviceAuthorization serves POST /device_authorization (RFC 8628 §3.1).
@@ -78,8 +67,12 @@ func (s *server) deviceCode(c echo.Context) error {
 		return s.askUserCode(c, http.StatusBadRequest, "", "A code has eight letters, such as WDJB-MJHT. Check it and try again.")
 	}
 	// Counted before it is compared, so that guesses in parallel all count.
-	network := limits.Network(c.RealIP())
-	if wait := s.userCodes.Take(network); wait > 0 {
+	waiting, err := s.db.WaitingDevices(c.Request().Context(), s.now())
+	if err != nil {
+		return err
+	}
+	refund, wait := s.userCodes.take(c.RealIP(), waiting)
+	if wait > 0 {
 		return pageError{Status: http.StatusTooManyRequests, Title: "Too many wrong codes", RetryAfter: wait,
 			Text: "Many wrong codes were typed, here or elsewhere. Wait an hour, then start again on your device."}
 	}
@@ -87,7 +80,7 @@ func (s *server) deviceCode(c echo.Context) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return s.askUserCode(c, http.StatusBadRequest, "", "No device shows this code right now. Check it. A code works for ten minutes and once: after that, start again on your device.")
 	}
-	s.userCodes.Refund(network)
+	refund()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
 )
 
@@ -280,8 +281,9 @@ func TestDeviceRefusals(t *testing.T) {
 	}
 }
 
-// TestUserCodeGuessing: guesses are limited by network and in all, right codes
-// cost nothing, and a guess that comes with others at once counts as well.
+// TestUserCodeGuessing: guesses are limited by network, by site and in all,
+// where they weigh as much as devices wait; right codes cost nothing, and a
+// guess that comes with others at once counts as well.
 func TestUserCodeGuessing(t *testing.T) {
 	h := newHarness(t)
 	client := h.console()
@@ -291,23 +293,36 @@ func TestUserCodeGuessing(t *testing.T) {
 	form.Set("user_code", "BBBB-BBBB")
 	if got := parallel(40, func() bool {
 		return h.post(browser, "/device", form, from("192.0.2.1")...).Status == http.StatusBadRequest
-	}); got != userCodesPerIP {
-		t.Errorf("%d guesses of one address were compared, want %d", got, userCodesPerIP)
+	}); got != userCodesPerNetwork {
+		t.Errorf("%d guesses of one address were compared, want %d", got, userCodesPerNetwork)
 	}
 	right := h.startDevice(client).JSON["user_code"].(string)
+	h.startDevice(client)
 	if a := h.typeCode(browser, right, from("192.0.2.1")...); a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
 		t.Errorf("over the limit: %d", a.Status)
 	}
-	for range 2 * userCodesPerIP { // the right one is free
+	for range 2 * userCodesPerNetwork { // the right one is free
 		if a := h.typeCode(browser, right, from("192.0.2.2")...); a.Status != http.StatusOK {
 			t.Fatalf("another address: %d %s", a.Status, a.Body)
 		}
 	}
-	for i := range userCodesTotal {
-		h.post(browser, "/device", form, from(fmt.Sprintf("198.51.%d.%d", i/200, i%200))...)
+	compared := 0
+	for i := range userCodesPerSite + 10 { // a network each, of one site
+		if h.post(browser, "/device", form, from(fmt.Sprintf("2001:db8:7:%x::1", i))...).Status == http.StatusBadRequest {
+			compared++
+		}
 	}
-	if a := h.typeCode(browser, right, from("203.0.113.9")...); a.Status != http.StatusTooManyRequests {
-		t.Errorf("over the limit of all: %d", a.Status)
+	if compared != userCodesPerSite {
+		t.Errorf("%d guesses of one site were compared, want %d", compared, userCodesPerSite)
+	}
+	if a := h.typeCode(browser, right, from("2001:db8:8::1")...); a.Status != http.StatusOK {
+		t.Errorf("another site: %d", a.Status)
+	}
+	h.userCodes.all = limits.New(7, 7, userCodeWindow, h.time) // with two that wait, three guesses
+	for i, want := range []int{400, 400, 400, 429} {
+		if a := h.post(browser, "/device", form, from(fmt.Sprintf("198.51.%d.1", i))...); a.Status != want {
+			t.Errorf("guess %d of all: %d, want %d", i, a.Status, want)
+		}
 	}
 	h.wait(userCodeWindow)
 	right = h.startDevice(client).JSON["user_code"].(string)

@@ -44,6 +44,22 @@ func (s *server) keyBound(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// nonceFirst tells a client which nonce to use before its assertion is looked
+// at. An assertion is good once, and the client has to send the request again.
+func (s *server) nonceFirst(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if len(r.Header.Values(dpop.Header)) == 0 || !r.PostForm.Has("client_assertion") {
+			return next(c)
+		}
+		if err := s.proofs.CheckNonce(r.Header); err != nil {
+			c.Response().Header().Set(dpop.NonceHeader, s.proofs.Nonce())
+			return err
+		}
+		return next(c)
+	}
+}
+
 // provenKey returns the thumbprint of the key that the client proves with a
 // request to a path. Every answer has the nonce for the next proof.
 func (s *server) provenKey(c echo.Context, path string) (string, error) {

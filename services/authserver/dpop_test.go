@@ -294,3 +294,26 @@ func TestDPoPIsAdvertised(t *testing.T) {
 		t.Errorf("a page cannot read the nonce: %v", a.Header)
 	}
 }
+
+// TestNonceCostsNoAssertion: a client that signs assertions as well as proofs
+// needs no second assertion when it is told which nonce to use.
+func TestNonceCostsNoAssertion(t *testing.T) {
+	h, key := newHarness(t), ecKey()
+	client := h.keyClient(nil, key)
+	for path, form := range map[string]url.Values{"/token": redeemForm("", "unknown"), "/par": h.authorizeQuery(client)} {
+		form = asserted(form, key.sign(h.assertion(client), nil))
+		proof := func(nonce any) string {
+			return dpoptest.NewKey(t).Proof("POST", h.url(path), map[string]any{"nonce": nonce})
+		}
+		first := h.post(h.newBrowser(), path, form, "DPoP", proof(nil))
+		wantError(h, path+" no nonce", first, 400, "use_dpop_nonce")
+		wantError(h, path+" another nonce", h.post(h.newBrowser(), path, form, "DPoP", proof("AAAA")), 400, "use_dpop_nonce")
+		again := h.post(h.newBrowser(), path, form, "DPoP", proof(first.Header.Get("DPoP-Nonce")))
+		if again.Status != http.StatusCreated && again.JSON["error"] != "invalid_grant" { // it was let in
+			t.Errorf("%s with the nonce: %d %s", path, again.Status, again.Body)
+		}
+		// The nonce alone lets nobody in, and now the assertion is used up.
+		wantError(h, path+" again", h.post(h.newBrowser(), path, form, "DPoP", proof(first.Header.Get("DPoP-Nonce"))), 401, "invalid_client")
+		wantError(h, path+" no proof at all", h.post(h.newBrowser(), path, form, "DPoP", "x"), 401, "invalid_client")
+	}
+}

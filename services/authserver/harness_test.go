@@ -88,6 +88,7 @@ func newHarness(t *testing.T, change ...func(*Config)) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.clients.Documents.FailureTime = 0 // TestFailuresTakeOneTime has it
 	h.http = httptest.NewTLSServer(h.routes())
 	t.Cleanup(func() {
 		h.http.Close()

@@ -62,7 +62,8 @@ func TestPushedRequest(t *testing.T) {
 			other := url.Values{"client_id": {client}, "request_uri": query["request_uri"]}
 			wantLocal(t, h, other.Encode())
 		}
-		if a := h.post(h.newBrowser(), "/authorize", query); a.Status != http.StatusSeeOther {
+		browser := h.newBrowser()
+		if a := h.follow(browser, h.post(browser, "/authorize", query)); a.Status != http.StatusOK {
 			t.Errorf("others used it up: %d", a.Status)
 		}
 		query = h.pushed(h.authorizeQuery(agent))

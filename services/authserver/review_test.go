@@ -207,3 +207,51 @@ func TestConsentIsOfTheUserWhoSawIt(t *testing.T) {
 		t.Error("what john was shown was approved as jane")
 	}
 }
+
+// TestAuthorizeFromAnotherSite: browsers keep the cookie from a form that
+// another site posts. It must not be answered with a new cookie, which would
+// end the sign-ins that are under way.
+func TestAuthorizeFromAnotherSite(t *testing.T) {
+	h := newHarness(t)
+	agent, browser := h.agent(), h.newBrowser()
+	page := h.signInAs(browser, h.authorizeQuery(agent), john) // a consent page stands open
+
+	query := h.authorizeQuery(agent)
+	query.Set("state", "another & more")
+	a := h.post(h.newBrowser(), "/authorize", query)
+	if a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/authorize?"+query.Encode() || len(a.Header.Values("Set-Cookie")) > 0 {
+		t.Errorf("without the cookie: %d %q, cookies %q", a.Status, a.Header.Get("Location"), a.Header.Values("Set-Cookie"))
+	}
+	if second := h.follow(browser, a); !strings.Contains(second.Body, "Allow access?") { // the browser follows with its cookie
+		t.Errorf("the request does not go on: %d %s", second.Status, second.Body)
+	}
+	if code := h.decide(browser, page, "allow").Get("code"); code == "" {
+		t.Error("the sign-in that was under way is over")
+	}
+	if a := h.post(browser, "/authorize", query); !strings.HasPrefix(a.Header.Get("Location"), "/signin?") {
+		t.Errorf("with the cookie: %d %q", a.Status, a.Header.Get("Location"))
+	}
+	query.Set("state", strings.Repeat("x", maxQuery))
+	checkLocal(t, "longer than a URL may be", h.post(h.newBrowser(), "/authorize", query))
+}
+
+// TestHintOfAnotherKey: an ID token of a key that is gone says nothing any
+// more, which is no mistake of the client's.
+func TestHintOfAnotherKey(t *testing.T) {
+	h, before := newHarness(t), newHarness(t) // two keys, one issuer
+	browser := h.newBrowser()
+	h.decide(browser, h.signInAs(browser, h.authorizeQuery(h.agent()), john), "allow")
+	if a := h.allow(browser, h.signInAs(browser, h.webQuery(), john)); a.Status != http.StatusSeeOther {
+		t.Fatalf("consent: %d", a.Status)
+	}
+	query := h.webQuery()
+	query.Set("id_token_hint", before.idToken(before.agent(), john))
+	if a := h.follow(browser, h.get(browser, "/authorize?"+query.Encode())); !strings.Contains(a.Header.Get("Location"), "code=") {
+		t.Errorf("with pages: %d %q", a.Status, a.Header.Get("Location"))
+	}
+	wantSilent(t, h, browser, query, "login_required")
+	query.Del("id_token_hint")
+	if got := h.silent(browser, query); got.Get("code") == "" {
+		t.Errorf("without it: %v", got)
+	}
+}

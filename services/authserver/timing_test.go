@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"crypto/rand"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"demo.example/services/authserver/grants"
 )
 
 // TestPasscodeTiming: attack O7. How long the answer takes must not tell a
@@ -122,6 +125,52 @@ func TestMannWhitney(t *testing.T) {
 	} {
 		if got, _ := mannWhitney(tt.a, tt.b); math.Abs(got-tt.want) > 1e-9 {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// TestIntrospectionTiming: attack R13. What is not active for one reason is
+// answered as fast as what is not for another: nothing is signed, fetched or
+// written for any of them. They are asked for in turn, so that whatever else
+// the machine does slows all of them down.
+func TestIntrospectionTiming(t *testing.T) {
+	h := newHarness(t)
+	client := h.agent()
+	expired := pairOf(h.tokens(client, john)).access
+	h.wait(grants.AccessLifetime)
+	live, revoked := pairOf(h.tokens(client, john)), pairOf(h.tokens(client, john)).access
+	h.revoke(client, revoked)
+	tokens := map[string]string{
+		"unknown": rand.Text() + rand.Text(), "garbage": "garbage", "expired": expired, "revoked": revoked, "refresh token": live.refresh, "JWT": h.phantom(live.access),
+	}
+	handler := h.routes()
+	took := map[string][]time.Duration{}
+	for range 300 {
+		for name, token := range tokens {
+			r := httptest.NewRequest(http.MethodPost, h.url("/introspect"), strings.NewReader(url.Values{"token": {token}}.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Accept", "application/jwt")
+			r.Header.Set("Authorization", basic("gateway")[1])
+			w := httptest.NewRecorder()
+			start := time.Now()
+			handler.ServeHTTP(w, r)
+			took[name] = append(took[name], time.Since(start))
+			if strings.TrimSpace(w.Body.String()) != `{"active":false}` {
+				t.Fatalf("R13 %s: %d %s", name, w.Code, w.Body)
+			}
+		}
+	}
+	median := map[string]time.Duration{}
+	for name, all := range took {
+		slices.Sort(all)
+		median[name] = all[len(all)/2]
+	}
+	t.Logf("R13 medians %v", median)
+	for name, m := range median {
+		// Reading a row takes some twenty microseconds more than finding none,
+		// which a network drowns. What has to fail here is a write or a fetch.
+		if least := median["unknown"]; m > 3*least+50*time.Microsecond || least > 3*m+50*time.Microsecond {
+			t.Errorf("R13 %s takes %v, and an unknown token %v", name, m, least)
 		}
 	}
 }

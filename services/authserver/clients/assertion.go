@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/publickey"
 	"demo.example/services/internal/token"
 )
 
@@ -147,10 +148,10 @@ var decoys = sync.OnceValue(func() map[string]crypto.PublicKey {
 	if err != nil {
 		panic(err)
 	}
-	n := make([]byte, minRSA/8) // a number of the right size, whose factors nobody looked for
+	n := make([]byte, publickey.MinRSA/8) // a number of the right size, whose factors nobody looked for
 	rand.Read(n)
 	n[0], n[len(n)-1] = n[0]|0x80, n[len(n)-1]|1
-	modulus := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: minRSAe}
+	modulus := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: publickey.MinExponent}
 	return map[string]crypto.PublicKey{"ES256": &ec.PublicKey, "EdDSA": ed, "RS256": modulus, "PS256": modulus}
 })
 

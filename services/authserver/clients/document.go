@@ -63,7 +63,16 @@ type Documents struct {
 	flight singleflight.Group
 
 	failures *limits.Limiter
+
+	// FailureTime is how long a fetch that fails takes, if it would have been
+	// over sooner: else time would tell what answers at an address, and whether
+	// anything does.
+	FailureTime time.Duration
 }
+
+// FailureTime covers every way to fail at once, and an address that drops what
+// is sent to it, on which dialTime is spent.
+const FailureTime = dialTime + 500*time.Millisecond
 
 type cached struct {
 	doc   Document
@@ -104,8 +113,12 @@ func (d *Documents) Get(ctx context.Context, id string) (Document, error) {
 		if d.failures.Take(host) > 0 {
 			return Document{}, errors.New("too many client documents of this host could not be fetched")
 		}
+		failed := time.NewTimer(d.FailureTime)
+		defer failed.Stop()
 		doc, fresh, err := d.fetch(ctx, id)
-		if err == nil {
+		if err != nil {
+			<-failed.C
+		} else {
 			d.failures.Refund(host)
 		}
 		if err == nil && fresh > 0 {

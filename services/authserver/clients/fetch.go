@@ -57,6 +57,9 @@ func contained(list []netip.Prefix, ip netip.Addr) bool {
 	return false
 }
 
+// dialTime is how long an address has to take a connection.
+const dialTime = 2 * time.Second
+
 // NewFetcher returns an HTTP client for URLs that strangers chose. It speaks
 // to public addresses on port 443 only, follows no redirect, and keeps no
 // connection. The address is checked when it is dialled, after name
@@ -66,14 +69,14 @@ func contained(list []netip.Prefix, ip netip.Addr) bool {
 // One host is exempt: ownHost (with port), this deployment's demo client, is
 // reached at ownAddr. An empty ownAddr means that there is no exemption.
 func NewFetcher(roots *x509.CertPool, ownHost, ownAddr string) *http.Client {
-	guarded := &net.Dialer{Timeout: 2 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+	guarded := &net.Dialer{Timeout: dialTime, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
 		if err != nil || ap.Port() != 443 || !isPublic(ap.Addr()) {
 			return errForbiddenAddress
 		}
 		return nil
 	}}
-	own := &net.Dialer{Timeout: 2 * time.Second}
+	own := &net.Dialer{Timeout: dialTime}
 	return &http.Client{
 		Timeout: fetchTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error {

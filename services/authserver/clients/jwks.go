@@ -2,35 +2,24 @@ package clients
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/publickey"
 )
 
-// Algorithms are what a client may sign its assertions with (RFC 7518 §3.1,
-// RFC 8037 §3.1). A key is good for those of its own type alone, so that none
-// passes for a key of another algorithm.
-var Algorithms = []string{"ES256", "EdDSA", "RS256", "PS256"}
+// Algorithms are what a client may sign its assertions with.
+var Algorithms = publickey.Algorithms
 
 // Limits on a client's key set. Verifying with a key costs time that a
 // stranger decides about.
 const (
 	maxJWKS = 8 << 10 // bytes
 	maxKeys = 5
-	minRSA  = 2048 // bits (RFC 7518 §3.3)
-	maxRSA  = 4096
-	minRSAe = 1<<16 + 1
-	maxRSAe = 1<<31 - 1
 )
 
 // jwk is a public key as it is registered (RFC 7517 §4). What else a client
@@ -120,7 +109,7 @@ func parseKeys(raw []byte) ([]publicKey, error) {
 		if len(algorithms) == 0 {
 			continue
 		}
-		key, err := k.public()
+		key, err := k.material().Public()
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i+1, err)
 		}
@@ -141,58 +130,16 @@ func (k jwk) algorithms() []string {
 	if k.Use != "" && k.Use != "sig" || len(k.Ops) > 0 && !slices.Contains(k.Ops, "verify") {
 		return nil
 	}
-	var can []string
-	switch {
-	case k.Type == "EC" && k.Curve == "P-256":
-		can = []string{"ES256"}
-	case k.Type == "OKP" && k.Curve == "Ed25519":
-		can = []string{"EdDSA"}
-	case k.Type == "RSA":
-		can = []string{"RS256", "PS256"}
-	}
+	can := k.material().Algorithms()
 	if k.Alg != "" {
 		return known(can, []string{k.Alg})
 	}
 	return can
 }
 
-// public returns the key itself.
-func (k jwk) public() (crypto.PublicKey, error) {
-	b64 := base64.RawURLEncoding.Strict()
-	switch k.Type {
-	case "EC": // RFC 7518 §6.2.1: both coordinates at full length
-		x, errX := b64.DecodeString(k.X)
-		y, errY := b64.DecodeString(k.Y)
-		if errX != nil || errY != nil || len(x) != 32 || len(y) != 32 {
-			return nil, errors.New("x and y must be 32 bytes each, in base64url")
-		}
-		// 4 marks an uncompressed point (SEC 1 §2.3.3). Parsing proves that it
-		// is on the curve.
-		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
-		if err != nil {
-			return nil, errors.New("x and y are no point of P-256")
-		}
-		return key, nil
-	case "OKP": // RFC 8037 §2
-		x, err := b64.DecodeString(k.X)
-		if err != nil || len(x) != ed25519.PublicKeySize {
-			return nil, errors.New("x must be 32 bytes in base64url")
-		}
-		return ed25519.PublicKey(x), nil
-	default: // RSA (RFC 7518 §6.3.1)
-		n, errN := b64.DecodeString(k.N)
-		e, errE := b64.DecodeString(k.E)
-		modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
-		switch {
-		case errN != nil || errE != nil:
-			return nil, errors.New("n and e must be in base64url")
-		case modulus.BitLen() < minRSA || modulus.BitLen() > maxRSA || modulus.Bit(0) == 0:
-			return nil, fmt.Errorf("an RSA key must have %d to %d bits", minRSA, maxRSA)
-		case !exponent.IsInt64() || exponent.Int64() < minRSAe || exponent.Int64() > maxRSAe || exponent.Bit(0) == 0:
-			return nil, fmt.Errorf("e must be odd and at least %d", minRSAe)
-		}
-		return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
-	}
+// material is what makes the key.
+func (k jwk) material() publickey.Key {
+	return publickey.Key{Type: k.Type, Curve: k.Curve, X: k.X, Y: k.Y, N: k.N, E: k.E}
 }
 
 // fitting returns the keys that a signature by alg may be verified with. A

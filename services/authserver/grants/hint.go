@@ -3,9 +3,12 @@ package grants
 import (
 	"errors"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"demo.example/services/authserver/keys"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/oauth"
 )
@@ -28,7 +31,8 @@ const maxHint = 8 << 10
 type Hint struct{ UserID, ClientID string }
 
 // ReadHint reads an ID token that this server issued once. It may have expired
-// since: it only says whom the client means, and lets nobody in.
+// since: it only says whom the client means, and lets nobody in. The error is
+// keys.ErrUnknown for one whose key is gone, or never was.
 func (s *Service) ReadHint(raw string) (Hint, error) {
 	if len(raw) > maxHint {
 		return Hint{}, errors.New("too long")
@@ -51,11 +55,22 @@ func (s *Service) ReadHint(raw string) (Hint, error) {
 }
 
 // readHint returns the user whom a client means, or "" when it means anybody.
+//
+// ID tokens outlive the keys that they were signed with, in which the client
+// did nothing wrong: one of a key that is gone is like none. Without prompt=none
+// the pages show the person who they are; with it the client hopes for an answer
+// about one user, and which one that is nobody can tell any more.
 func (s *Service) readHint(client store.Client, params url.Values) (userID string, _ *oauth.Error) {
 	if !params.Has("id_token_hint") {
 		return "", nil
 	}
 	hint, err := s.ReadHint(params.Get("id_token_hint"))
+	if errors.Is(err, keys.ErrUnknown) {
+		if slices.Contains(strings.Fields(params.Get("prompt")), "none") {
+			return "", LoginRequired
+		}
+		return "", nil
+	}
 	if err != nil || hint.ClientID != client.ID {
 		return "", oauth.InvalidRequest("id_token_hint is not an ID token that this server issued to this client; ask without it")
 	}

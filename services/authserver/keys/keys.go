@@ -185,15 +185,19 @@ func (r *Ring) Sign(typ string, claims jwt.Claims) (string, error) {
 	return t.SignedString(k.private)
 }
 
+// ErrUnknown says that a JWT names a key that is not there: it was rotated away
+// or never was.
+var ErrUnknown = errors.New("no such key")
+
 // Key returns the public key that a JWT's header names, for checking what
-// this server signed itself.
+// this server signed itself, or ErrUnknown.
 func (r *Ring) Key(t *jwt.Token) (any, error) {
 	for _, k := range r.current.Load().keys {
 		if t.Header["kid"] == k.id {
 			return &k.private.PublicKey, nil
 		}
 	}
-	return nil, errors.New("no such key")
+	return nil, ErrUnknown
 }
 
 // JWKS returns the public keys as a JSON Web Key Set (RFC 7517 §5).

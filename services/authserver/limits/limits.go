@@ -46,7 +46,10 @@ func New(perKey, total int, window time.Duration, now func() time.Time) *Limiter
 
 // Take counts an event of a key. Above a limit it counts nothing and returns
 // how long to wait; otherwise it returns zero.
-func (l *Limiter) Take(key string) time.Duration {
+func (l *Limiter) Take(key string) time.Duration { return l.TakeN(key, 1) }
+
+// TakeN counts an event that is worth n.
+func (l *Limiter) TakeN(key string, n int) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
@@ -61,37 +64,52 @@ func (l *Limiter) Take(key string) time.Duration {
 		}
 	}
 	switch {
-	case mine.n >= l.perKey:
+	case mine.n+n > l.perKey:
 		return mine.ends.Sub(now)
-	case l.all.n >= l.total:
+	case l.all.n+n > l.total:
 		return l.all.ends.Sub(now)
 	}
-	mine.n++
-	l.all.n++
+	mine.n += n
+	l.all.n += n
 	return 0
 }
 
 // Refund takes back an event that turned out to be none to be counted.
-func (l *Limiter) Refund(key string) {
+func (l *Limiter) Refund(key string) { l.RefundN(key, 1) }
+
+// RefundN takes back an event that was worth n.
+func (l *Limiter) RefundN(key string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if mine, ok := l.keys.Get(key); ok && mine.n > 0 {
-		mine.n--
+	if mine, ok := l.keys.Get(key); ok {
+		mine.n = max(0, mine.n-n)
 	}
-	if l.all.n > 0 {
-		l.all.n--
-	}
+	l.all.n = max(0, l.all.n-n)
 }
 
 // Network is what an IP address is counted as. Whoever has an IPv6 address has
 // 2^64 of them, so the network counts and not the address.
-func Network(ip string) string {
+func Network(ip string) string { return within(ip, 32, 64) }
+
+// Site is a wider Network: as much as one line or one server is rented with,
+// and somewhat more. Whoever has an IPv6 site has 2^16 networks.
+func Site(ip string) string { return within(ip, 24, 48) }
+
+// within returns the network of an address with so many bits.
+func within(ip string, bits4, bits6 int) string {
 	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Unmap().Is4() {
+	if err != nil {
 		return ip
 	}
-	network, err := addr.WithZone("").Prefix(64)
+	bits := bits6
+	if addr = addr.WithZone("").Unmap(); addr.Is4() {
+		bits = bits4
+	}
+	network, err := addr.Prefix(bits)
 	if err != nil {
+		return ip
+	}
+	if network.IsSingleIP() {
 		return ip
 	}
 	return network.String()

@@ -68,3 +68,30 @@ func TestNetwork(t *testing.T) {
 		}
 	}
 }
+
+func TestSite(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.1": "192.0.2.0/24", "::ffff:192.0.2.1": "192.0.2.0/24", "2001:db8:7:ff::1": "2001:db8:7::/48", "fe80::1%eth0": "fe80::/48", "": "", "x": "x",
+	} {
+		if got := limits.Site(ip); got != want {
+			t.Errorf("Site(%q) = %q, want %q", ip, got, want)
+		}
+	}
+}
+
+// TestTakeN: an event may be worth more than what is left.
+func TestTakeN(t *testing.T) {
+	l := limits.New(10, 12, time.Hour, time.Now)
+	for i, s := range []struct {
+		key    string
+		n      int
+		passes bool
+	}{{"a", 11, false}, {"a", 10, true}, {"a", 1, false}, {"b", 3, false}, {"b", 2, true}} {
+		if got := l.TakeN(s.key, s.n) == 0; got != s.passes {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	if l.RefundN("a", 10); l.TakeN("b", 8) != 0 {
+		t.Error("what was taken back counts")
+	}
+}

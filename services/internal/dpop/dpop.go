@@ -104,7 +104,7 @@ func (c *Checker) Check(h http.Header, want Request) (key string, err error) {
 	case want.Key != "" && !same(p.Key, want.Key):
 		return "", Invalid("the access token is bound to another key")
 	case !c.nonces.accepts(p.Nonce, now):
-		return "", &oauth.Error{Code: UseNonce, Description: "repeat the request with a new proof that has the nonce of the DPoP-Nonce header", Status: http.StatusBadRequest}
+		return "", useNonce()
 	}
 	// Last, so that only what is good in every other way is remembered.
 	switch err := c.replays.add(p.Key, p.ID, htu, now); {
@@ -114,6 +114,29 @@ func (c *Checker) Check(h http.Header, want Request) (key string, err error) {
 		return "", err
 	}
 	return p.Key, nil
+}
+
+// CheckNonce returns the error that tells the client which nonce to use, when
+// the proof in h says of itself that it has another or none. It checks nothing
+// else and believes nothing: it is for asking before a request uses something
+// up that the client would need again.
+func (c *Checker) CheckNonce(h http.Header) error {
+	sent := h.Values(Header)
+	if len(sent) != 1 || len(sent[0]) > maxProof {
+		return nil // Check says what is wrong
+	}
+	claims := jwt.MapClaims{}
+	if _, _, err := c.parser.ParseUnverified(sent[0], claims); err != nil {
+		return nil
+	}
+	if nonce, _ := claims["nonce"].(string); !c.nonces.accepts(nonce, c.now()) {
+		return useNonce()
+	}
+	return nil
+}
+
+func useNonce() *oauth.Error {
+	return &oauth.Error{Code: UseNonce, Description: "repeat the request with a new proof that has the nonce of the DPoP-Nonce header", Status: http.StatusBadRequest}
 }
 
 // The error codes of RFC 9449 §5, §7.1 and §8.

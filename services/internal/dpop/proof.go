@@ -8,12 +8,13 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"demo.example/services/internal/publickey"
 	"demo.example/services/internal/token"
 )
 
-// Algorithms that a proof may be signed with (RFC 7518 §3.1, RFC 8037 §3.1):
-// asymmetric ones, as RFC 9449 §4.3 demands.
-var Algorithms = []string{"ES256", "EdDSA", "RS256", "PS256"}
+// Algorithms that a proof may be signed with: asymmetric ones, as RFC 9449 §4.3
+// demands.
+var Algorithms = publickey.Algorithms
 
 // proofType is the JOSE typ of a proof. Checking it keeps every other JWT that
 // a client signs, such as an assertion, from passing for one (RFC 8725 §3.11).

@@ -49,7 +49,7 @@ func (db *DB) Access(ctx context.Context, userID string, now time.Time, limit in
 		a.Grant, a.UsedAt = g.grant(), fromMillis(used)
 		return a, err
 	}, "SELECT "+grantColumns+`, COALESCE(used_at, 0), revoked = 0 AND
-		(EXISTS (SELECT 1 FROM tokens WHERE grant_id = grants.id AND used = 0 AND revoked = 0 AND expires_at > ?1)
+		(EXISTS (SELECT 1 FROM tokens WHERE grant_seq = grants.seq AND used = 0 AND revoked = 0 AND expires_at > ?1)
 		OR EXISTS (SELECT 1 FROM codes WHERE grant_id = grants.id AND used = 0 AND expires_at > ?1)
 		OR EXISTS (SELECT 1 FROM devices WHERE grant_id = grants.id AND status = 'approved' AND expires_at > ?1)) AS live
 		FROM grants LEFT JOIN grant_uses ON grant_uses.grant_id = grants.id

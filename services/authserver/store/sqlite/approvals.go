@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -100,11 +99,4 @@ func (db *DB) DecideApproval(ctx context.Context, id, userID, status string, aut
 func (db *DB) TakeApproval(ctx context.Context, id, grantID, caller string, now time.Time) error {
 	return db.exec(ctx, `UPDATE approvals SET status = 'used' WHERE id = ? AND grant_id = ? AND caller = ? AND status = 'approved' AND expires_at > ?
 		AND EXISTS (SELECT 1 FROM grants WHERE grants.id = grant_id AND revoked = 0)`, id, grantID, caller, millis(now))
-}
-
-func (db *DB) expireApprovals(ctx context.Context, now time.Time) error {
-	if _, err := db.write.ExecContext(ctx, "DELETE FROM approvals WHERE expires_at <= ?", millis(now.Add(-approvalMemory))); err != nil {
-		return fmt.Errorf("approvals: %w", err)
-	}
-	return nil
 }

@@ -2,15 +2,10 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"demo.example/services/authserver/store"
 )
-
-// deviceMemory is how long a device code is remembered after it expired, so
-// that a client that polls on is told what happened to it.
-const deviceMemory = time.Hour
 
 // AddDevice stores a device that waits, unless maxClient of the same client
 // wait already, or maxIP of the same client from the same address: then it
@@ -43,6 +38,12 @@ func scanDevice(row interface{ Scan(...any) error }) (store.Device, error) {
 func (db *DB) DeviceByUserCode(ctx context.Context, code store.Hash, now time.Time) (store.Device, error) {
 	return scanDevice(db.read.QueryRowContext(ctx, "SELECT "+deviceColumns+
 		" FROM devices WHERE user_code = ? AND status = 'pending' AND expires_at > ?", code[:], millis(now)))
+}
+
+// WaitingDevices counts those that wait for a user.
+func (db *DB) WaitingDevices(ctx context.Context, now time.Time) (n int, err error) {
+	err = db.read.QueryRowContext(ctx, "SELECT COUNT(*) FROM devices WHERE expires_at > ? AND status = 'pending'", millis(now)).Scan(&n)
+	return n, err
 }
 
 // PollDevice returns the device of a client as it was before this call, and
@@ -94,11 +95,4 @@ func (db *DB) TakeDevice(ctx context.Context, id string) (store.Grant, error) {
 	var g grantRow
 	err := db.read.QueryRowContext(ctx, "SELECT "+grantColumns+" FROM devices JOIN grants ON grants.id = grant_id WHERE devices.id = ?", id).Scan(g.fields()...)
 	return g.grant(), translate(err)
-}
-
-func (db *DB) expireDevices(ctx context.Context, now time.Time) error {
-	if _, err := db.write.ExecContext(ctx, "DELETE FROM devices WHERE expires_at <= ?", millis(now.Add(-deviceMemory))); err != nil {
-		return fmt.Errorf("devices: %w", err)
-	}
-	return nil
 }

@@ -83,8 +83,8 @@ func (db *DB) AddTokens(ctx context.Context, tokens ...store.Token) error {
 
 func insertTokens(ctx context.Context, tx tx, tokens ...store.Token) error {
 	for _, t := range tokens {
-		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_id, scope, jkt, issued_at, expires_at)
-			SELECT ?, ?, ?, id, ?, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
+		res, err := tx.ExecContext(ctx, `INSERT INTO tokens (hash, id, kind, grant_seq, scope, jkt, issued_at, expires_at)
+			SELECT ?, ?, ?, seq, ?, ?, ?, ? FROM grants WHERE id = ? AND revoked = 0`,
 			t.Hash[:], t.ID, t.Kind, t.Scope, t.JKT, millis(t.IssuedAt), millis(t.ExpiresAt), t.GrantID)
 		if err != nil {
 			return translate(err)
@@ -96,9 +96,9 @@ func insertTokens(ctx context.Context, tx tx, tokens ...store.Token) error {
 	return nil
 }
 
-const liveQuery = `SELECT hash, tokens.id, kind, grant_id, tokens.scope, jkt, issued_at, tokens.expires_at, used, tokens.revoked, ` +
+const liveQuery = `SELECT hash, tokens.id, kind, tokens.scope, jkt, issued_at, tokens.expires_at, used, tokens.revoked, ` +
 	grantColumns + `, ` + maybeUserColumns + `, COALESCE(clients.metadata, '')
-	FROM tokens JOIN grants ON grants.id = grant_id LEFT JOIN users ON users.id = grants.user_id
+	FROM tokens JOIN grants ON grants.seq = grant_seq LEFT JOIN users ON users.id = grants.user_id
 	LEFT JOIN clients ON clients.id = grants.client_id WHERE `
 
 // Token returns a token by its hash, with its grant, its user, if there is
@@ -118,13 +118,13 @@ func scanToken(row interface{ Scan(...any) error }) (store.LiveToken, error) {
 	var hash []byte
 	var issued, expires int64
 	var client string
-	fields := []any{&hash, &t.ID, &t.Kind, &t.GrantID, &t.Scope, &t.JKT, &issued, &expires, &t.Used, &t.Revoked}
+	fields := []any{&hash, &t.ID, &t.Kind, &t.Scope, &t.JKT, &issued, &expires, &t.Used, &t.Revoked}
 	fields = append(append(append(fields, g.fields()...), userFields(&t.User)...), &client)
 	if err := row.Scan(fields...); err != nil {
 		return t, translate(err)
 	}
 	copy(t.Hash[:], hash)
-	t.IssuedAt, t.ExpiresAt, t.Grant = fromMillis(issued), fromMillis(expires), g.grant()
+	t.IssuedAt, t.ExpiresAt, t.Grant, t.GrantID = fromMillis(issued), fromMillis(expires), g.grant(), g.ID
 	if client != "" {
 		if err := json.Unmarshal([]byte(client), &t.Client); err != nil {
 			return t, err

@@ -20,9 +20,8 @@ func (db *DB) AddClientGrant(ctx context.Context, g store.Grant, t store.Token) 
 		if err != nil {
 			return translate(err)
 		}
-		_, err = tx.ExecContext(ctx, "INSERT INTO tokens (hash, id, kind, grant_id, scope, jkt, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			t.Hash[:], t.ID, t.Kind, g.ID, t.Scope, t.JKT, millis(t.IssuedAt), millis(t.ExpiresAt))
-		return translate(err)
+		t.GrantID = g.ID
+		return insertTokens(ctx, tx, t)
 	})
 }
 

@@ -107,23 +107,6 @@ func (db *DB) DeleteClient(ctx context.Context, id string) error {
 	return db.announce(err, revocation.Client, id)
 }
 
-// expireClients removes clients that nobody uses. They have no grant any more:
-// keep_until is later than the end of every one.
-func (db *DB) expireClients(ctx context.Context, now time.Time) error {
-	return db.inTx(ctx, func(tx tx) error {
-		const expired = "(SELECT client_id FROM registrations WHERE used IN (0, 1) AND keep_until <= ?)"
-		for _, q := range []string{
-			"DELETE FROM consents WHERE client_id IN " + expired,
-			"DELETE FROM clients WHERE id IN " + expired,
-		} {
-			if _, err := tx.ExecContext(ctx, q, millis(now)); err != nil {
-				return fmt.Errorf("clients: %w", err)
-			}
-		}
-		return nil
-	})
-}
-
 // inTx runs f in one transaction.
 func (db *DB) inTx(ctx context.Context, f func(tx) error) error {
 	return db.write.Transact(ctx, func(tx tx) error { return translate(f(tx)) })

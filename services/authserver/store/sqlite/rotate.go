@@ -25,7 +25,7 @@ func (db *DB) Rotate(ctx context.Context, hash store.Hash, now time.Time, grace 
 	err := db.write.Transact(ctx, func(tx tx) error {
 		reused, superseded = false, ""
 		var used bool
-		err := tx.QueryRowContext(ctx, `SELECT used, grant_id FROM tokens JOIN grants ON grants.id = grant_id
+		err := tx.QueryRowContext(ctx, `SELECT used, grants.id FROM tokens JOIN grants ON grants.seq = grant_seq
 			WHERE hash = ? AND kind = 'refresh' AND tokens.revoked = 0 AND grants.revoked = 0`, hash[:]).Scan(&used, &grant)
 		if err != nil {
 			return translate(err)

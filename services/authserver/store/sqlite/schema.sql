@@ -61,6 +61,8 @@ CREATE TABLE IF NOT EXISTS passcode_log (
     sent_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS passcode_log_time ON passcode_log (sent_at);
+CREATE INDEX IF NOT EXISTS passcode_log_email ON passcode_log (email, sent_at);
+CREATE INDEX IF NOT EXISTS passcode_log_ip ON passcode_log (ip, sent_at);
 
 CREATE TABLE IF NOT EXISTS sessions (
     id         BLOB PRIMARY KEY,
@@ -69,6 +71,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     last_seen  INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS sessions_expiry ON sessions (expires_at);
 
 CREATE TABLE IF NOT EXISTS consents (
     user_id      TEXT NOT NULL REFERENCES users (id),
@@ -80,8 +83,11 @@ CREATE TABLE IF NOT EXISTS consents (
     PRIMARY KEY (user_id, client_id, redirect_uri, resource, scope)
 ) STRICT;
 
+-- Many a million: rows are found by number where speed counts, and stand in
+-- the order in which they came (docs/decisions/0008-sqlite.md).
 CREATE TABLE IF NOT EXISTS grants (
-    id         TEXT PRIMARY KEY,
+    seq        INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
     user_id    TEXT REFERENCES users (id), -- NULL: a client acts for itself
     client_id  TEXT NOT NULL,
     resource   TEXT NOT NULL,
@@ -91,9 +97,9 @@ CREATE TABLE IF NOT EXISTS grants (
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked    INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX IF NOT EXISTS grants_expiry ON grants (expires_at);
-CREATE INDEX IF NOT EXISTS grants_user ON grants (user_id, client_id);
+CREATE INDEX IF NOT EXISTS grants_user ON grants (user_id, client_id) WHERE user_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS grants_client ON grants (client_id);
 
 CREATE TABLE IF NOT EXISTS codes (
@@ -130,16 +136,16 @@ CREATE TABLE IF NOT EXISTS tokens (
     hash       BLOB PRIMARY KEY,
     id         TEXT NOT NULL UNIQUE,
     kind       TEXT NOT NULL,
-    grant_id   TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+    grant_seq  INTEGER NOT NULL REFERENCES grants (seq) ON DELETE CASCADE,
     scope      TEXT NOT NULL,
     jkt        TEXT NOT NULL,
     issued_at  INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     used       INTEGER NOT NULL DEFAULT 0,
     revoked    INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS tokens_grant ON tokens (grant_id);
-CREATE INDEX IF NOT EXISTS tokens_expiry ON tokens (expires_at);
+) STRICT;
+CREATE INDEX IF NOT EXISTS tokens_grant ON tokens (grant_seq);
+CREATE INDEX IF NOT EXISTS tokens_expiry ON tokens (expires_at) WHERE kind = 'access';
 
 -- What took the place of a refresh token that was used (grants/refresh.go).
 CREATE TABLE IF NOT EXISTS rotations (

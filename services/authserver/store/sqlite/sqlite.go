@@ -81,7 +81,7 @@ func Open(ctx context.Context, file string) (*DB, error) {
 
 // schemaVersion is counted up whenever schema.sql changes in a way that a file
 // which exists already does not follow.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // createTables creates the tables of a new file, and refuses a file of another
 // version: half of what it holds would be misunderstood.
@@ -105,32 +105,6 @@ func (db *DB) Close() error { return errors.Join(db.read.Close(), db.write.Close
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
 	return db.read.QueryRowContext(ctx, "SELECT 1").Scan(&one)
-}
-
-// Expire removes what can never be used again. Grants go with all that hangs
-// on them; a used code or a rotated token stays until its grant has expired,
-// so that presenting it again is still noticed.
-func (db *DB) Expire(ctx context.Context, now time.Time) error {
-	for _, q := range []string{
-		"DELETE FROM requests WHERE expires_at <= ?",
-		"DELETE FROM pushed_requests WHERE expires_at <= ?",
-		"DELETE FROM sessions WHERE expires_at <= ?",
-		"DELETE FROM tokens WHERE kind = 'access' AND expires_at <= ?",
-		"DELETE FROM grants WHERE expires_at <= ?",
-		"DELETE FROM assertions WHERE expires_at <= ?",
-	} {
-		if _, err := db.write.ExecContext(ctx, q, now.UnixMilli()); err != nil {
-			return fmt.Errorf("expire: %w", err)
-		}
-	}
-	if err := errors.Join(db.expireDevices(ctx, now), db.expireApprovals(ctx, now), db.expireClients(ctx, now)); err != nil {
-		return fmt.Errorf("expire: %w", err)
-	}
-	_, err := db.write.ExecContext(ctx, "DELETE FROM passcode_log WHERE sent_at <= ?", now.Add(-time.Hour).UnixMilli())
-	if err != nil {
-		return fmt.Errorf("expire: %w", err)
-	}
-	return nil
 }
 
 // exec runs a statement that must change exactly one row.

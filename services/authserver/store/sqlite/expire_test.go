@@ -1,0 +1,79 @@
+package sqlite
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"demo.example/services/authserver/store"
+)
+
+// TestExpireInBatches: more than fits one batch goes, and what fails does not
+// keep the rest.
+func TestExpireInBatches(t *testing.T) {
+	ctx, now := t.Context(), time.Now()
+	db, err := Open(ctx, filepath.Join(t.TempDir(), "authserver.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.write.Transact(ctx, func(tx tx) error {
+		for i := range 2*expireBatch + 1 {
+			hash := store.HashOf(fmt.Sprint(i))
+			if _, err := tx.ExecContext(ctx, "INSERT INTO assertions (hash, expires_at) VALUES (?, ?)", hash[:], millis(now)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "DROP TABLE requests") // which comes first
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Expire(ctx, now); err == nil || !strings.Contains(err.Error(), "expire requests: ") || strings.Contains(err.Error(), "assertions") {
+		t.Errorf("Expire: %v", err)
+	}
+	var left int
+	if err := db.read.QueryRowContext(ctx, "SELECT COUNT(*) FROM assertions").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d assertions are left, %v", left, err)
+	}
+}
+
+// TestNoScans: what is done for every request does not look at a whole table.
+func TestNoScans(t *testing.T) {
+	ctx := t.Context()
+	db, err := Open(ctx, filepath.Join(t.TempDir(), "authserver.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	queries := map[string]string{"Token": liveQuery + "hash = ?", "TokenByID": liveQuery + "tokens.id = ?", "LogPasscode": countPasscodes}
+	for _, e := range expirings {
+		queries["Expire "+e.table] = "SELECT 1 FROM " + e.table + " WHERE " + e.after
+	}
+	for name, query := range queries {
+		args := []any{0}
+		if query == countPasscodes {
+			args = []any{"", "", 0}
+		}
+		rows, err := db.read.QueryContext(ctx, "EXPLAIN QUERY PLAN "+query, args...)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(detail, "SCAN") && detail != "SCAN CONSTANT ROW" {
+				t.Errorf("%s: %s", name, detail)
+			}
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
