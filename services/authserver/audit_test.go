@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +104,130 @@ func TestAuditVerify(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(environ[1]), "audit.db")); err == nil {
 		t.Error("a trail was made by checking")
+	}
+}
+
+// trailOf returns what the trail says, oldest first.
+func (h *harness) trailOf(f trail.Filter) []trail.Entry {
+	h.Helper()
+	h.trail.Flush()
+	f.Limit = 1000
+	found, err := h.trail.Search(h.Context(), f)
+	if err != nil {
+		h.Fatal(err)
+	}
+	slices.Reverse(found)
+	return found
+}
+
+func lines(entries []trail.Entry) (out []string) {
+	for _, e := range entries {
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Kind, e.Decision, e.Reason)))
+	}
+	return out
+}
+
+// TestTrailOfOneAccess: from registration to an exchanged token everything is
+// there, joined, and nothing that lets anybody in.
+func TestTrailOfOneAccess(t *testing.T) {
+	h := newHarness(t)
+	agent, browser := h.agent(), h.newBrowser()
+	page := h.follow(browser, h.get(browser, "/authorize?"+h.authorizeQuery(agent).Encode()))
+	form := fields(page)
+	form.Set("email", john)
+	page = h.follow(browser, h.post(browser, "/signin", form))
+	passcode := h.mail.passcode(john)
+	form = fields(page)
+	form.Set("passcode", "00000000")
+	h.post(browser, "/passcode", form)
+	form.Set("passcode", passcode)
+	page = h.follow(browser, h.post(browser, "/passcode", form))
+	code := h.decide(browser, page, "allow").Get("code")
+	tokens := h.post(h.newBrowser(), "/token", redeemForm(agent, code))
+	access, refresh := tokens.JSON["access_token"].(string), tokens.JSON["refresh_token"].(string)
+	_, claims := claimsOf(t, h.phantom(access))
+	exchanged := h.post(h.newBrowser(), "/token", exchangeForm(h.phantom(access), h.cfg.APIResource()), basic("stocksmcp")...)
+	h.post(h.newBrowser(), "/token", redeemForm(agent, code)) // again: a replay
+
+	all := h.trailOf(trail.Filter{})
+	want := []string{
+		"client.registered allowed", "passcode.sent allowed", "signin refused wrong passcode", "signin allowed", "consent allowed",
+		"token.issued allowed", "token.exchanged allowed",
+		"token.reused refused invalid_grant: the code is unknown, expired or already used; start a new authorization request",
+	}
+	if diff := cmp.Diff(want, lines(all)); diff != "" {
+		t.Errorf("the trail (-want +got):\n%s", diff)
+	}
+	raw, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, secret := range map[string]string{
+		"passcode": passcode, "code": code, "access token": access, "refresh token": refresh, "JWT": exchanged.JSON["access_token"].(string), "address": john,
+	} {
+		if strings.Contains(string(raw), secret) {
+			t.Errorf("the %s is in the trail", name)
+		}
+	}
+	grant := claims["grant_id"].(string)
+	if got := lines(h.trailOf(trail.Filter{Grant: grant})); len(got) != 4 {
+		t.Errorf("of the grant: %q", got)
+	}
+	for _, e := range all[1:] { // what a service says later leads back to the passcode
+		if e.User != claims["sub"] || e.Client != agent {
+			t.Errorf("%s is of user %q and client %q", e.Kind, e.User, e.Client)
+		}
+	}
+	h.report("stocksapi", fmt.Sprintf(`[{"id":"api-1","time":"2026-07-28T12:00:00Z","kind":"api.decision","decision":"allowed","request":"request-99","grant":%q}]`, grant))
+	story, err := h.trail.Story(t.Context(), "request-99")
+	want = append(append([]string{}, want[1:]...), "api.decision allowed")
+	if diff := cmp.Diff(want, lines(story)); err != nil || diff != "" {
+		t.Errorf("the story (-want +got): %v\n%s", err, diff)
+	}
+	if e := all[6]; len(e.Actors) != 1 || e.Actors[0] != "stocksmcp" || e.Audience != h.cfg.APIResource() || !strings.HasPrefix(e.Token, claims["jti"].(string)+".") {
+		t.Errorf("exchange: %+v", e)
+	}
+}
+
+// TestTrailOfRefusals: who was turned away is there too, and why.
+func TestTrailOfRefusals(t *testing.T) {
+	h := newHarness(t)
+	agent := h.agent()
+	tests := map[string]struct {
+		do   func()
+		want string
+	}{
+		"an unknown client": {func() { h.get(h.newBrowser(), "/authorize?client_id=nobody") }, "authorization refused "},
+		"no PKCE": {func() {
+			q := h.authorizeQuery(agent)
+			q.Del("code_challenge")
+			h.get(h.newBrowser(), "/authorize?"+q.Encode())
+		}, "authorization refused invalid_request"},
+		"a wrong secret": {func() {
+			h.post(h.newBrowser(), "/token", url.Values{"grant_type": {"client_credentials"}}, "Authorization", "Basic c3RvY2tzbWNwOng=")
+		}, "client.authentication refused invalid_client"},
+		"a made-up code": {func() { h.post(h.newBrowser(), "/token", redeemForm(agent, "made-up")) }, "token.issued refused invalid_grant"},
+		"an exchange of nothing": {func() {
+			h.post(h.newBrowser(), "/token", exchangeForm("made.up.token", h.cfg.APIResource()), basic("stocksmcp")...)
+		}, "token.exchanged refused invalid_request"},
+		"the user declined": {func() {
+			browser := h.newBrowser()
+			h.decide(browser, h.signInAs(browser, h.authorizeQuery(agent), john), "deny")
+		}, "consent refused access_denied: the user declined"},
+		"a suspended user": {func() {
+			browser := h.newBrowser()
+			form := fields(h.follow(browser, h.get(browser, "/authorize?"+h.authorizeQuery(agent).Encode())))
+			form.Set("email", "suspended.user@demo.example")
+			h.post(browser, "/signin", form)
+		}, "passcode.sent refused no approved user"},
+	}
+	for name, tt := range tests {
+		before := len(h.trailOf(trail.Filter{}))
+		tt.do()
+		got := lines(h.trailOf(trail.Filter{}))[before:]
+		if len(got) == 0 || !strings.HasPrefix(got[len(got)-1], tt.want) {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 )
 
 // The browser cookie tells browsers apart, so that what one began no other can
@@ -76,6 +77,7 @@ func (s *server) visit(c echo.Context) (visit, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return v, errStale
 	}
+	noteVisit(audit.On(r.Context()), v)
 	return v, err
 }
 

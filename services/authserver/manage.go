@@ -13,6 +13,7 @@ import (
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 )
 
@@ -88,6 +89,7 @@ func (s *server) ownRegistration(c echo.Context) (store.Client, string, error) {
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return store.Client{}, "", errRegistration
 	}
+	audit.On(c.Request().Context()).Client = c.Param("client_id")
 	client, err := s.clients.Registered(c.Request().Context(), c.Param("client_id"), token)
 	if errors.Is(err, clients.ErrUnknown) {
 		return client, token, errRegistration

@@ -12,6 +12,7 @@ import (
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
@@ -108,11 +109,14 @@ func (s *server) authenticated(next echo.HandlerFunc) echo.HandlerFunc {
 		client, err := s.clients.Authenticate(r.Context(), cred)
 		if refused := (*oauth.Error)(nil); errors.As(err, &refused) {
 			// The client is not told why: this is where its developer can look.
+			e := audit.On(r.Context())
+			e.Kind, e.Client = audit.ClientRefused, cred.ID
 			s.log.InfoContext(r.Context(), "client not authenticated", "request_id", httpserver.RequestID(r.Context()), "client_id", cred.ID, "reason", err.Error())
 		}
 		if err != nil {
 			return err
 		}
+		audit.On(r.Context()).Client = client.ID
 		c.SetRequest(r.WithContext(context.WithValue(r.Context(), clientKey{}, client)))
 		return next(c)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/login"
+	"demo.example/services/internal/audit"
 )
 
 // passcodePage serves GET /passcode.
@@ -31,6 +32,7 @@ func (s *server) passcode(c echo.Context) error {
 	session, err := s.login.Check(c.Request().Context(), v.Request.ID, c.FormValue("passcode"))
 	switch {
 	case errors.Is(err, login.ErrWrong):
+		audit.On(c.Request().Context()).Reason = "wrong passcode"
 		return s.askPasscode(c, v, http.StatusBadRequest, "That is not the passcode we sent.")
 	case errors.Is(err, login.ErrNoPasscode):
 		return s.askPasscode(c, v, http.StatusBadRequest, "")

@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
+	"demo.example/services/internal/audit"
 )
 
 // registered is the answer to a registration (RFC 7591 §3.2.1): what was
@@ -49,6 +50,7 @@ func (s *server) register(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	audit.On(r.Context()).Client = client.Client.ID
 	s.log.InfoContext(r.Context(), "client registered", "client_id", client.Client.ID, "client_name", client.Client.Name)
 	return c.JSON(http.StatusCreated, s.registrationOf(client))
 }

@@ -16,6 +16,7 @@ import (
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 )
@@ -144,6 +145,11 @@ func (p provider) fail(ctx context.Context, err error) error {
 	if !errors.As(err, &e) {
 		p.s.log.ErrorContext(ctx, "token request failed", "request_id", httpserver.RequestID(ctx), "error", err.Error())
 		e = oauth.Unavailable()
+	}
+	event := audit.On(ctx)
+	event.Reason = e.Error()
+	if e.Code == "authorization_pending" || e.Code == "slow_down" {
+		event.Kind = "" // asking again and again is how it is done
 	}
 	out := &oidc.Error{Description: e.Description}
 	setString(&out.ErrorType, e.Code)

@@ -58,6 +58,8 @@ type Trail struct {
 	mu   sync.Mutex // of appending
 	head Link
 
+	strangers audit.Strangers
+
 	waiting sync.Mutex
 	own     []audit.Event // recorded and not written yet
 	lost    int
@@ -118,9 +120,10 @@ func newest(ctx context.Context, db interface {
 // Record implements audit.Recorder. The event is written in the background.
 func (t *Trail) Record(ctx context.Context, e audit.Event) {
 	e = audit.Complete(ctx, e, "authserver", t.cfg.Now())
+	wanted := t.strangers.Take(e, t.cfg.Now())
 	t.waiting.Lock()
 	defer t.waiting.Unlock()
-	if len(t.own) >= maxWaiting {
+	if !wanted || len(t.own) >= maxWaiting {
 		t.lost++
 		return
 	}
@@ -281,6 +284,9 @@ func (t *Trail) Prune(ctx context.Context) error {
 	}
 	return cmp.Or(err, tx.Commit())
 }
+
+// Flush returns when what was recorded before is written.
+func (t *Trail) Flush() { t.writing.Wait() }
 
 // Close writes what was recorded and closes the file.
 func (t *Trail) Close() error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/token"
 )
@@ -76,7 +77,10 @@ func (s *Service) AskApproval(ctx context.Context, caller store.Client, req Exch
 	case err != nil:
 		return a, false, fmt.Errorf("store approval: %w", err)
 	}
-	if created {
+	about(ctx, t.Grant).Detail = orderDetail(a)
+	if !created {
+		audit.On(ctx).Kind = "" // the client looks whether the user decided
+	} else {
 		s.Log.InfoContext(ctx, "approval asked for", "approval_id", a.ID, "grant_id", t.GrantID, "sub", t.Grant.UserID, "client_id", t.Grant.ClientID, "caller", caller.ID)
 	}
 	return a, created, nil
@@ -138,15 +142,24 @@ func (s *Service) Decide(ctx context.Context, id, userID string, authTime time.T
 	if err != nil {
 		return err
 	}
+	e := about(ctx, a.Grant)
+	e.Detail = orderDetail(a.Approval)
 	status := store.ApprovalDeclined
 	if approve {
 		status = store.ApprovalApproved
+	} else {
+		e.Decision, e.Reason = audit.Refused, "the user declined"
 	}
 	if err := s.Store.DecideApproval(ctx, id, userID, status, authTime, s.Now()); err != nil {
 		return fmt.Errorf("decide approval: %w", err)
 	}
 	s.Log.InfoContext(ctx, "approval decided", "approval_id", id, "grant_id", a.GrantID, "sub", userID, "client_id", a.Grant.ClientID, "decision", status)
 	return nil
+}
+
+// orderDetail names an order in the audit trail.
+func orderDetail(a store.Approval) map[string]string {
+	return map[string]string{"approval": a.ID, "order": a.Details}
 }
 
 // takeApproval uses up the approval that an exchange names, and writes it into
@@ -181,6 +194,7 @@ func (s *Service) takeApproval(ctx context.Context, caller store.Client, id stri
 	if err != nil {
 		return fmt.Errorf("take approval: %w", err)
 	}
+	audit.On(ctx).Detail = orderDetail(a.Approval)
 	order.Approval = id
 	claims.AuthorizationDetails = []token.AuthorizationDetail{order}
 	claims.AuthTime = max(claims.AuthTime, a.AuthTime.Unix()) // who approved may have signed in since the consent

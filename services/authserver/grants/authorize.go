@@ -280,6 +280,7 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 		ID: newID(now), UserID: r.UserID, ClientID: r.ClientID, Resource: r.Resource, Scope: r.Scope, Nonce: r.Nonce,
 		AuthTime: r.AuthTime, CreatedAt: now, ExpiresAt: now.Add(GrantLifetime),
 	}
+	about(ctx, grant).Scope = r.Scope
 	if r.Device != "" {
 		if err := s.Store.ApproveDevice(ctx, r.Device, grant, now); err != nil {
 			return r, "", fmt.Errorf("approve device: %w", err)

@@ -29,8 +29,11 @@ func (s *Service) ClientCredentials(ctx context.Context, c store.Client, request
 	now := s.Now()
 	access, expires := newSecret(), now.Add(AccessLifetime)
 	grant := store.Grant{ID: newID(now), ClientID: c.ID, Resource: resource, Scope: scope, CreatedAt: now, ExpiresAt: expires}
+	id := newID(now)
+	e := about(ctx, grant)
+	e.User, e.Token, e.Scope = ownSubject(c), id, scope
 	err := s.Store.AddClientGrant(ctx, grant, store.Token{
-		Hash: store.HashOf(access), ID: newID(now), Kind: store.AccessToken,
+		Hash: store.HashOf(access), ID: id, Kind: store.AccessToken,
 		GrantID: grant.ID, Scope: scope, JKT: proofKeyOf(ctx), IssuedAt: now, ExpiresAt: expires,
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 )
 
@@ -32,6 +33,7 @@ func (s *Service) RedeemCode(ctx context.Context, c store.Client, req CodeReques
 	if err != nil {
 		return Tokens{}, fmt.Errorf("find code: %w", err)
 	}
+	about(ctx, grant)
 	if req.Resource != "" && s.Site.CanonicalResource(req.Resource) != grant.Resource {
 		return Tokens{}, oauth.InvalidTarget("the code is for another resource")
 	}
@@ -40,6 +42,7 @@ func (s *Service) RedeemCode(ctx context.Context, c store.Client, req CodeReques
 	}
 	err = s.Store.TakeCode(ctx, hash)
 	if errors.Is(err, store.ErrNotFound) {
+		audit.On(ctx).Kind = audit.TokenReused
 		s.Log.WarnContext(ctx, "authorization code replayed; its grant is revoked", "client_id", c.ID, "grant_id", grant.ID)
 		if err := s.Store.RevokeGrant(ctx, grant.ID); err != nil {
 			return Tokens{}, fmt.Errorf("revoke grant: %w", err)

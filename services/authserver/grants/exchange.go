@@ -11,6 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/token"
 )
@@ -56,6 +57,8 @@ func (s *Service) Exchange(ctx context.Context, caller store.Client, req Exchang
 
 // exchange does it under the rule that allows it.
 func (s *Service) exchange(ctx context.Context, caller store.Client, rule ExchangeRule, req ExchangeRequest) (Tokens, error) {
+	event := audit.On(ctx)
+	event.Kind, event.Audience = audit.TokenExchanged, rule.To
 	subject, t, err := s.subject(ctx, rule, req)
 	if errInactive(err) {
 		return Tokens{}, oauth.InvalidRequest("the subject token is not a valid access token for " + rule.From)
@@ -63,6 +66,7 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 	if err != nil {
 		return Tokens{}, err
 	}
+	about(ctx, t.Grant).Audience = rule.To
 	allowed, lifetime := rule.Scopes, ExchangedLifetime
 	if req.ApprovalID != "" {
 		allowed, lifetime = slices.Concat(rule.Scopes, rule.Approved), ApprovedLifetime
@@ -87,6 +91,7 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 			return Tokens{}, err
 		}
 	}
+	event.User, event.Token, event.Scope, event.Actors = claims.Subject, claims.ID, scope, audit.Actors(claims.Actor)
 	raw, err := s.Keys.Sign(token.Type, claims)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("sign token: %w", err)

@@ -213,15 +213,17 @@ func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scop
 
 // newAccess makes an access token. It is good once it is stored.
 func (s *Service) newAccess(ctx context.Context, g store.Grant, scope string) (Tokens, store.Token) {
-	now, secret := s.Now(), newSecret()
+	now, secret, id := s.Now(), newSecret(), newID(s.Now())
 	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
+	e := about(ctx, g)
+	e.Token, e.Scope = id, scope
 	return Tokens{
 			AccessToken: secret,
 			TokenType:   tokenType(proofKeyOf(ctx)),
 			ExpiresIn:   int64(expires.Sub(now).Seconds()),
 			Scope:       scope,
 		}, store.Token{
-			Hash: store.HashOf(secret), ID: newID(now), Kind: store.AccessToken,
+			Hash: store.HashOf(secret), ID: id, Kind: store.AccessToken,
 			GrantID: g.ID, Scope: scope, JKT: proofKeyOf(ctx), IssuedAt: now, ExpiresAt: expires,
 		}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 )
 
@@ -60,6 +61,7 @@ func (s *Service) Refresh(ctx context.Context, c store.Client, secret, scope, re
 	if err != nil {
 		return Tokens{}, fmt.Errorf("find refresh token: %w", err)
 	}
+	about(ctx, t.Grant)
 	if err := checkProofKey(ctx, t.JKT); err != nil {
 		return Tokens{}, err // without the key nobody does anything with it, not even end the grant
 	}
@@ -83,6 +85,7 @@ func (s *Service) Refresh(ctx context.Context, c store.Client, secret, scope, re
 	})
 	switch {
 	case errors.Is(err, store.ErrReused):
+		audit.On(ctx).Kind = audit.TokenReused
 		s.Log.WarnContext(ctx, "refresh token reused; its grant is revoked", "client_id", c.ID, "grant_id", t.GrantID)
 		return Tokens{}, unknown
 	case errors.Is(err, store.ErrNotFound):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 )
 
 // Revoke ends a token of the client (RFC 7009 §2). A refresh token takes its
@@ -16,6 +17,9 @@ func (s *Service) Revoke(ctx context.Context, c store.Client, secret string) err
 	t, err := s.Store.Token(ctx, hash)
 	if errors.Is(err, store.ErrNotFound) || err == nil && t.Grant.ClientID != c.ID {
 		return nil
+	}
+	if err == nil {
+		about(ctx, t.Grant).Token = t.ID
 	}
 	if err == nil && t.Kind == store.RefreshToken {
 		err = s.Store.RevokeGrant(ctx, t.GrantID)
@@ -31,6 +35,8 @@ func (s *Service) Revoke(ctx context.Context, c store.Client, secret string) err
 // RevokeConsent takes back what a user allowed a client: every token ends, and
 // the client has to ask again.
 func (s *Service) RevokeConsent(ctx context.Context, userID, clientID string) error {
+	e := audit.On(ctx)
+	e.User, e.Client = userID, clientID
 	if err := s.Store.RevokeConsent(ctx, userID, clientID); err != nil {
 		return fmt.Errorf("revoke consent: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 )
 
 // A passcode has 8 digits (26 bits), works for 5 minutes, and dies with the
@@ -73,6 +74,10 @@ func (s *Service) Send(ctx context.Context, requestID, email, ip string, about M
 		return fmt.Errorf("find user: %w", err)
 	}
 	approved := err == nil && user.Status == store.UserApproved && allowed
+	event := audit.On(ctx)
+	if event.User = user.ID; !approved { // the answer does not show it
+		event.Decision, event.Reason = audit.Refused, "no approved user by that address, or too many passcodes"
+	}
 	code := newPasscode()
 	p := store.Passcode{RequestID: requestID, Email: email, MAC: s.mac(requestID, code), ExpiresAt: now.Add(passcodeLifetime)}
 	if approved {
@@ -120,6 +125,7 @@ func (s *Service) Check(ctx context.Context, requestID, typed string) (cookie st
 	if err != nil {
 		return "", fmt.Errorf("try passcode: %w", err)
 	}
+	audit.On(ctx).User = p.UserID
 	mac := s.mac(requestID, onlyDigits(typed))
 	if subtle.ConstantTimeCompare(mac[:], p.MAC[:]) != 1 || p.UserID == "" {
 		return "", ErrWrong

@@ -11,6 +11,7 @@ package audit
 import (
 	"context"
 	"crypto/rand"
+	"sync"
 	"time"
 
 	"demo.example/services/internal/httpserver"
@@ -110,6 +111,41 @@ func Complete(ctx context.Context, e Event, service string, now time.Time) Event
 	return e
 }
 
+// Bounds of refusals that concern nobody who is known. A stranger can cause as
+// many as they like, and must not push out of the trail what matters.
+const (
+	strangersPerSecond = 20
+	strangersAtOnce    = 1000
+)
+
+// Strangers says which refusals of strangers are recorded: a token bucket. The
+// zero value is ready.
+type Strangers struct {
+	mu   sync.Mutex
+	left float64
+	at   time.Time
+}
+
+// Take reports whether an event may be recorded.
+func (s *Strangers) Take(e Event, now time.Time) bool {
+	if e.Decision == Allowed || e.User != "" || e.Grant != "" {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.IsZero() {
+		s.left = strangersAtOnce
+	} else {
+		s.left = min(strangersAtOnce, s.left+now.Sub(s.at).Seconds()*strangersPerSecond)
+	}
+	s.at = now
+	if s.left < 1 {
+		return false
+	}
+	s.left--
+	return true
+}
+
 // Of returns an event about what the bearer of a token did.
 func Of(c *token.Claims, kind Kind, decision Decision, reason string) Event {
 	e := Event{
@@ -119,8 +155,14 @@ func Of(c *token.Claims, kind Kind, decision Decision, reason string) Event {
 	if len(c.Audience) == 1 {
 		e.Audience = c.Audience[0]
 	}
-	for a := c.Actor; a != nil; a = a.Actor {
-		e.Actors = append(e.Actors, a.Subject)
-	}
+	e.Actors = Actors(c.Actor)
 	return e
+}
+
+// Actors lists who acts for the subject of a token, newest first.
+func Actors(a *token.Actor) (all []string) {
+	for ; a != nil; a = a.Actor {
+		all = append(all, a.Subject)
+	}
+	return all
 }

@@ -42,6 +42,8 @@ type Sender struct {
 	log      *slog.Logger
 	now      func() time.Time
 
+	strangers Strangers
+
 	mu    sync.Mutex
 	queue [][]byte // JSON
 	size  int      // bytes in queue
@@ -61,9 +63,10 @@ func NewSender(service string, authserver url.URL, id string, secret config.Secr
 // Record implements Recorder.
 func (s *Sender) Record(ctx context.Context, e Event) {
 	raw, err := json.Marshal(Complete(ctx, e, s.service, s.now()))
+	wanted := s.strangers.Take(e, s.now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil || len(raw) > maxEvent || s.size+len(raw) > maxQueue {
+	if !wanted || err != nil || len(raw) > maxEvent || s.size+len(raw) > maxQueue {
 		s.lost++
 		return
 	}

@@ -137,7 +137,7 @@ func TestLost(t *testing.T) {
 		"too many": func(s *Sender, c *collector) []string {
 			c.set(503)
 			for range 20 + maxQueue/(maxEvent-500) { // an event is somewhat larger than its reason
-				s.Record(context.Background(), Event{Reason: strings.Repeat("x", maxEvent-500)})
+				s.Record(context.Background(), Event{Decision: Allowed, Reason: strings.Repeat("x", maxEvent-500)})
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
