@@ -117,7 +117,7 @@ func TestStreamHoldsItsPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, log := quietLog()
-	b := newBackend("test", *origin, 1, newTransport(), log)
+	b := newBackend("test", *origin, 1, newTransport(nil), log)
 	for _, path := range []string{"/stream", "/ws"} {
 		ask := func() (*http.Response, error) {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, service.URL+path, nil)
@@ -213,7 +213,7 @@ func TestHungServiceIsFoundOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, log := quietLog()
-	transport := newTransport()
+	transport := newTransport(nil)
 	transport.ResponseHeaderTimeout = 20 * time.Millisecond
 	b := newBackend("test", *origin, 10, transport, log)
 	ask := func() error {
@@ -261,7 +261,7 @@ func TestClientsFaultsOpenNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, log := quietLog()
-	b := newBackend("test", *origin, 10, newTransport(), log)
+	b := newBackend("test", *origin, 10, newTransport(nil), log)
 	for range 3 * failuresToOpen {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Millisecond, cancel)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/site"
 )
@@ -52,6 +53,7 @@ type settings struct {
 	// browser. The default is where MCP Inspector's page runs.
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`
 
+	audit    audit.Recorder // where refusals are recorded; set when it starts
 	identity *mtls.Identity // which the services know the gateway by; read from Settings
 }
 

@@ -3,7 +3,10 @@ package gateway
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -76,5 +79,23 @@ func TestDecisionsAreLogged(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+	// Who was turned away is in the audit trail as well.
+	wantAudited := []string{
+		"failed introspection: unexpected status 500 by ", "refused bound to a key and presented as Bearer, or the other way round by john",
+		"refused insufficient scope by john", "refused not active by ",
+	}
+	var audited []string
+	for deadline := time.Now().Add(5 * time.Second); len(audited) < len(wantAudited) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		audited = nil
+		d.login.mu.Lock()
+		for _, e := range d.login.events {
+			audited = append(audited, fmt.Sprintf("%s %s by %s", e.Decision, e.Reason, e.User))
+		}
+		d.login.mu.Unlock()
+	}
+	slices.Sort(audited)
+	if diff := cmp.Diff(wantAudited, audited); diff != "" {
+		t.Errorf("audit trail (-want +got):\n%s", diff)
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/mtls"
@@ -45,6 +46,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 		return fmt.Errorf("configuration: %w", err)
 	}
 
+	sender := audit.NewSender("gateway", cfg.AuthserverURL, cfg.ClientID, secret, &http.Client{Transport: newTransport(cfg.identity)}, log)
+	defer sender.Start()()
+	cfg.audit = sender
 	handler, follower := newHandler(cfg, secret, log)
 	public := httpserver.New(handler, log)
 	public.TLSConfig = tlsConfig(cert)
@@ -65,8 +69,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 // newHandler puts together what a request meets, from the outside in, and who
 // listens for revocations on its behalf.
 func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Handler, *revocation.Follower) {
-	transport := newTransport()
-	cfg.identity.Secure(transport)
+	transport := newTransport(cfg.identity)
 	way := func(name string, origin url.URL) http.RoundTripper {
 		return newBackend(name, origin, cfg.UpstreamConcurrency, transport, log)
 	}

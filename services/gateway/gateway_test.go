@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/site"
 )
 
@@ -233,6 +234,7 @@ type upstream struct {
 	bodies  []string
 
 	revocations http.HandlerFunc
+	events      []audit.Event // that the gateway reported
 }
 
 func newUpstream(tb testing.TB) *upstream {
@@ -248,6 +250,17 @@ func newUpstream(tb testing.TB) *upstream {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // the gateway gave up on the request
+		}
+		if id, _, _ := r.BasicAuth(); id == "gateway" && r.URL.Path == audit.Path { // the same
+			var events []audit.Event
+			if err := json.Unmarshal(body, &events); err != nil {
+				tb.Errorf("events: %v", err)
+			}
+			u.mu.Lock()
+			u.events = append(u.events, events...)
+			u.mu.Unlock()
+			w.WriteHeader(http.StatusNoContent)
+			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		u.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
@@ -55,6 +56,7 @@ type phantomTokens struct {
 	Origin      string // of the resource, as the public knows it
 	Proofs      *dpop.Checker
 	Quotas      quotas
+	Audit       audit.Recorder
 	Log         *slog.Logger
 	Next        http.Handler
 }
@@ -184,6 +186,23 @@ func (p *phantomTokens) log(r *http.Request, token string, found phantom, decisi
 		attrs = append(attrs, slog.String("token", hex.EncodeToString(sum[:4])), slog.Bool("cached", cached))
 	}
 	p.Log.LogAttrs(r.Context(), level, "token", attrs...)
+	p.record(r, found, decision, reason)
+}
+
+// record tells the audit trail who was turned away. What passes the service
+// behind records; who comes without a token only asks where to get one.
+func (p *phantomTokens) record(r *http.Request, found phantom, decision, reason string) {
+	e := audit.Event{
+		Kind: audit.Access, Decision: audit.Refused, Reason: reason, Audience: p.Resource.ID,
+		Grant: found.GrantID, Token: found.TokenID, User: found.Subject, Client: found.ClientID, Scope: found.Scope,
+	}
+	switch {
+	case decision == "unavailable":
+		e.Decision = audit.Failed
+	case decision != "deny" || reason == noToken:
+		return
+	}
+	p.Audit.Record(r.Context(), e)
 }
 
 // maxToken bounds an opaque token, in bytes.
@@ -217,6 +236,9 @@ func presentedToken(r *http.Request) (string, *unusable) {
 // badToken is said of every token that does not pass, whatever the reason.
 const badToken = "The access token is unknown, expired or revoked, or is not of the type that it was sent as; sign in again."
 
+// noToken is how every client begins.
+const noToken = "no token"
+
 // bearerToken reads the Authorization headers of a request.
 func bearerToken(headers []string) (string, *unusable) {
 	malformed := &unusable{"invalid_request", "Send one Authorization header: the word Bearer (or DPoP), a space, the access token.", "malformed header"}
@@ -224,7 +246,7 @@ func bearerToken(headers []string) (string, *unusable) {
 		return "", malformed
 	}
 	if len(headers) == 0 {
-		return "", &unusable{"", "An access token is needed; resource_metadata says where to get one.", "no token"}
+		return "", &unusable{"", "An access token is needed; resource_metadata says where to get one.", noToken}
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, dpop.Scheme) {

@@ -14,6 +14,7 @@ import (
 
 	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/problem"
 )
 
@@ -21,10 +22,11 @@ import (
 // routes without streams, until all of it was fetched and sent.
 const answerTime = 30 * time.Second
 
-// newTransport returns the connections to the services. None of them is
-// reached through a proxy, whatever the environment says.
-func newTransport() *http.Transport {
-	return &http.Transport{
+// newTransport returns the connections to the services, which know the gateway
+// by its identity. None of them is reached through a proxy, whatever the
+// environment says.
+func newTransport(identity *mtls.Identity) *http.Transport {
+	transport := &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 		ResponseHeaderTimeout: answerTime, // a stream may then go on
 		ExpectContinueTimeout: time.Second,
@@ -33,6 +35,8 @@ func newTransport() *http.Transport {
 		MaxIdleConnsPerHost:   256,
 		DisableCompression:    true, // bodies pass as they are
 	}
+	identity.Secure(transport)
+	return transport
 }
 
 // newProxy passes requests on to the service of rt.

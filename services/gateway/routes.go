@@ -134,6 +134,7 @@ func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, 
 			Origin:      cfg.Origin(rt.Host),
 			Proofs:      proofs,
 			Quotas:      quotas,
+			Audit:       cfg.audit,
 			Log:         log,
 			Next:        h,
 		})

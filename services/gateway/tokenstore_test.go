@@ -159,7 +159,7 @@ func BenchmarkKnownToken(b *testing.B) {
 		rt := routes(cfg)[1]
 		rt.Resource.ID = res
 		_, log := quietLog()
-		h := rt.handler(cfg, c, newProofs(config.Secret(testSecret)), newQuotas(cfg), newBackend("mcp", cfg.StocksmcpURL, 1024, newTransport(), log), log)
+		h := rt.handler(cfg, c, newProofs(config.Secret(testSecret)), newQuotas(cfg), newBackend("mcp", cfg.StocksmcpURL, 1024, newTransport(nil), log), log)
 		b.Run(fmt.Sprintf("request/%d", tokens), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/token"
 	"demo.example/services/internal/token/tokentest"
 )
@@ -20,7 +21,7 @@ func TestTokenAttacks(t *testing.T) {
 	tokentest.Attack(t, tokentest.Service{
 		Issuer: testSite.Issuer(), Audience: testSite.APIResource(),
 		Handler: func(v *token.Verifier) http.Handler {
-			return routes(parts{Site: testSite, Verifier: v, Catalog: stocks, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+			return routes(parts{Site: testSite, Verifier: v, Catalog: stocks, Now: time.Now, Audit: audit.Discard, Log: slog.New(slog.DiscardHandler)})
 		},
 		Request: func(url string) *http.Request {
 			r, err := http.NewRequest(http.MethodGet, url+"/stocks/ALDP", http.NoBody)

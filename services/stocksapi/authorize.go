@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
@@ -16,6 +17,7 @@ import (
 type gate struct {
 	ResourceMetadata string
 	Now              func() time.Time
+	Audit            audit.Recorder
 	Log              *slog.Logger
 }
 
@@ -54,18 +56,17 @@ func (g gate) allow(r *http.Request, op Operation, order *order) (Decision, erro
 	}
 }
 
+// log tells the log and the audit trail of each decision, once.
 func (g gate) log(r *http.Request, claims *token.Claims, op Operation, d Decision) {
-	var actors []string
-	for a := claims.Actor; a != nil; a = a.Actor {
-		actors = append(actors, a.Subject)
-	}
-	decision := "deny"
+	decision, event := "deny", audit.Of(claims, audit.APIDecision, audit.Refused, d.Reason)
 	if d.Allowed {
-		decision = "allow"
+		decision, event.Decision = "allow", audit.Allowed
 	}
+	event.Detail = map[string]string{"operation": string(op), "path": r.URL.Path}
+	g.Audit.Record(r.Context(), event)
 	g.Log.Info("authorization", "request_id", httpserver.RequestID(r.Context()), "operation", string(op),
 		"decision", decision, "reason", d.Reason,
-		"sub", claims.Subject, "client_id", claims.ClientID, "grant_id", claims.GrantID, "actors", actors, "region", claims.Region,
+		"sub", claims.Subject, "client_id", claims.ClientID, "grant_id", claims.GrantID, "actors", event.Actors, "region", claims.Region,
 		"client_type", claims.ClientType, "client_assurance_level", claims.ClientAssuranceLevel)
 }
 

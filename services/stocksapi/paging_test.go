@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"demo.example/services/internal/audit"
 )
 
 // list returns the answer to GET /stocks.
@@ -187,7 +189,7 @@ func FuzzListStocks(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	e := &listStocks{Catalog: stocks, Gate: gate{Now: func() time.Time { return testTime }}}
+	e := &listStocks{Catalog: stocks, Gate: gate{Now: func() time.Time { return testTime }, Audit: audit.Discard}}
 	latest := testTime.Add(-15 * time.Minute)
 	f.Fuzz(func(t *testing.T, raw string) {
 		r := &http.Request{URL: &url.URL{RawQuery: raw}}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
@@ -21,6 +22,7 @@ type parts struct {
 	Catalog  catalog
 	Orders   orderStore
 	Now      func() time.Time
+	Audit    audit.Recorder
 	Log      *slog.Logger
 }
 
@@ -29,7 +31,7 @@ func routes(p parts) *echo.Echo {
 	metadata := p.Site.APIResource() + "/.well-known/oauth-protected-resource"
 	guard := token.Guard{Verifier: p.Verifier, Scope: oauth.ScopeStocksRead, ResourceMetadata: metadata, Log: p.Log}
 	authenticated := echo.WrapMiddleware(guard.Protect)
-	policy := gate{ResourceMetadata: metadata, Now: p.Now, Log: p.Log}
+	policy := gate{ResourceMetadata: metadata, Now: p.Now, Audit: p.Audit, Log: p.Log}
 
 	e := echo.New()
 	e.HTTPErrorHandler = writeError(p.Log)

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"time"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/mtls"
@@ -29,9 +30,13 @@ type settings struct {
 	site.Site
 	mtls.Settings
 	ListenAddr    string     `env:"LISTEN_ADDR,notEmpty" envDefault:"127.0.0.1:8083"`
-	AuthserverURL url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys
+	AuthserverURL url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys, audit trail
 	OrdersFile    string     `env:"ORDERS_FILE,notEmpty" envDefault:"orders.db"`       // SQLite file of the orders
 	LogLevel      slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+
+	// What the API shows to the authorization server to report its decisions.
+	ClientID         string `env:"CLIENT_ID,notEmpty" envDefault:"stocksapi"`
+	ClientSecretFile string `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksapi"`
 }
 
 // Validate reports the first setting that cannot be used.
@@ -51,6 +56,10 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	secret, err := config.ReadSecret("CLIENT_SECRET_FILE", cfg.ClientSecretFile)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	log := service.Logger(stderr, "stocksapi", cfg.LogLevel)
 	stocks, err := loadCatalog()
 	if err != nil {
@@ -68,12 +77,14 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	transport := &http.Transport{IdleConnTimeout: time.Minute} // no proxy between services, whatever the environment says
 	identity.Secure(transport)
 	client := &http.Client{Transport: transport}
+	sender := audit.NewSender("stocksapi", cfg.AuthserverURL, cfg.ClientID, secret, client, log)
+	defer sender.Start()()
 	jwks := cfg.AuthserverURL.JoinPath("jwks").String()
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.APIResource(), jwks, client)
 	// Only the gateway and the MCP server reach this service, so the request
 	// id that they send is theirs.
 	handler := httpserver.Wrap(routes(parts{
-		Site: cfg.Site, Verifier: verifier, Catalog: stocks, Orders: orders, Now: time.Now, Log: log,
+		Site: cfg.Site, Verifier: verifier, Catalog: stocks, Orders: orders, Now: time.Now, Audit: sender, Log: log,
 	}), log, true)
 	srv := httpserver.New(handler, log)
 	srv.TLSConfig = identity.Server()

@@ -2,12 +2,14 @@ package stocksapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/site"
 	"demo.example/services/internal/token"
@@ -35,8 +38,10 @@ type testAPI struct {
 	Issuer *tokentest.Issuer
 	Orders *sqlite.DB
 	Log    *bytes.Buffer
+	Events []audit.Event
 	Now    time.Time // the time of prices and policy; tokens are judged by the real one
 
+	mu          sync.Mutex
 	t           *testing.T
 	description *description
 }
@@ -63,6 +68,11 @@ func newTestAPIWith(t *testing.T, file string) *testAPI {
 	verifier := token.NewVerifier(testSite.Issuer(), testSite.APIResource(), a.Issuer.JWKSURL, http.DefaultClient)
 	a.Routes = routes(parts{
 		Site: testSite, Verifier: verifier, Catalog: stocks, Orders: orders, Now: func() time.Time { return a.Now }, Log: log,
+		Audit: audit.RecorderFunc(func(ctx context.Context, e audit.Event) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.Events = append(a.Events, audit.Complete(ctx, e, "stocksapi", a.Now))
+		}),
 	})
 	a.Handler = httpserver.Wrap(a.Routes, log, true)
 	return a
@@ -236,6 +246,17 @@ func TestDecisionsAreLogged(t *testing.T) {
 	}
 	if strings.Contains(a.Log.String(), raw) {
 		t.Error("the token is in the log")
+	}
+	if len(a.Events) != 1 {
+		t.Fatalf("recorded: %+v", a.Events)
+	}
+	wantEvent := audit.Event{
+		ID: a.Events[0].ID, Time: a.Now, Service: "stocksapi", Kind: audit.APIDecision, Decision: audit.Refused, Reason: "client_type is missing or unknown",
+		Request: "request-1", Grant: "grant-1", Token: a.Events[0].Token, User: "user-1", Client: "client-1", Actors: []string{"stocksmcp", "agent"},
+		Audience: testSite.APIResource(), Scope: "stocks/read", Detail: map[string]string{"operation": "read stocks", "path": "/stocks"},
+	}
+	if diff := cmp.Diff(wantEvent, a.Events[0]); diff != "" {
+		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 }
 

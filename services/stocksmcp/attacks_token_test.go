@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/token"
 	"demo.example/services/internal/token/tokentest"
@@ -19,7 +20,7 @@ func TestTokenAttacks(t *testing.T) {
 		Issuer: testSite.Issuer(), Audience: testSite.MCPResource(),
 		Handler: func(v *token.Verifier) http.Handler {
 			log := slog.New(slog.DiscardHandler)
-			return routes(testSite, v, newMCPServer(&completeSymbols{nil, log}, &fetchStockPrices{nil, log}), revocation.NewWatch(exchangeTTL, time.Now), log)
+			return routes(testSite, v, newMCPServer(&completeSymbols{nil, log}, &fetchStockPrices{nil, log}), revocation.NewWatch(exchangeTTL, time.Now), audit.Discard, log)
 		},
 		Request: func(url string) *http.Request {
 			r, err := http.NewRequest(http.MethodPost, url+"/", strings.NewReader(

@@ -10,6 +10,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
@@ -35,7 +36,7 @@ func scopesFor(op operation) string {
 // It stands in front of the SDK because a tool can no longer choose the HTTP
 // status. What the operation is comes from the body alone: the header Mcp-Name
 // means nothing in the older era. The tool checks once more.
-func requireScopes(metadata string, log *slog.Logger, next http.Handler) http.Handler {
+func requireScopes(metadata string, recorder audit.Recorder, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims := token.ClaimsFrom(r.Context())
 		log := log.With("request_id", httpserver.RequestID(r.Context()), "sub", claims.Subject, "client_id", claims.ClientID)
@@ -64,6 +65,9 @@ func requireScopes(metadata string, log *slog.Logger, next http.Handler) http.Ha
 			}
 			challenge := oauth.Challenge{Error: "insufficient_scope", Scope: needed, ResourceMetadata: metadata}
 			log.Info("refused", "error", challenge.Error, "method", op.Method, "reason", "scope "+scope+" is missing")
+			event := audit.Of(claims, audit.ToolCall, audit.Refused, "scope "+scope+" is missing")
+			event.Detail = map[string]string{"method": op.Method, "tool": op.Name}
+			recorder.Record(r.Context(), event)
 			w.Header().Set("WWW-Authenticate", challenge.String())
 			problem.Write(w, r, &problem.Details{
 				Status: http.StatusForbidden,

@@ -6,6 +6,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/site"
@@ -14,7 +15,7 @@ import (
 
 // routes is the whole surface of the MCP server: one endpoint, which takes
 // POST, and the health check.
-func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, revoked *revocation.Watch, log *slog.Logger) http.Handler {
+func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, revoked *revocation.Watch, recorder audit.Recorder, log *slog.Logger) http.Handler {
 	// For a resource at the root, the metadata is at the root as well
 	// (RFC 9728 §3.1).
 	metadata := s.Origin("mcp") + "/.well-known/oauth-protected-resource"
@@ -32,7 +33,7 @@ func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, revoked *
 		},
 	))
 	endpoint = rememberConnection(endpoint)
-	endpoint = requireScopes(metadata, log, endpoint)
+	endpoint = requireScopes(metadata, recorder, log, endpoint)
 	endpoint = checkHeaders(endpoint)
 	endpoint = guard.Protect(endpoint)
 	// Pages of other origins may not call (MCP, streamable HTTP, security

@@ -22,6 +22,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"golang.org/x/sync/errgroup"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/mtls"
@@ -43,6 +44,7 @@ type settings struct {
 	ClientSecretFile string     `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksmcp"`
 	LogLevel         slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 
+	audit    audit.Recorder // where calls are recorded; set when it starts
 	identity *mtls.Identity // among the services; read from Settings
 }
 
@@ -60,6 +62,14 @@ func checkURL(variable string, u url.URL) error {
 		return fmt.Errorf("%s: is not a URL such as http://127.0.0.1:8081", variable)
 	}
 	return nil
+}
+
+// transport returns connections to the other services, which know this one by
+// its identity. There is no proxy between them, whatever the environment says.
+func (s settings) transport() *http.Transport {
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
+	s.identity.Secure(transport)
+	return transport
 }
 
 // callTimeout bounds each call to another service.
@@ -97,6 +107,9 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 		return fmt.Errorf("configuration: %w", err)
 	}
 	// Only the gateway reaches this service, so the request id is its own.
+	sender := audit.NewSender("stocksmcp", cfg.AuthserverURL, cfg.ClientID, secret, &http.Client{Transport: cfg.transport()}, log)
+	defer sender.Start()()
+	cfg.audit = sender
 	server, follower := newServer(cfg, secret, log, extend)
 	srv := httpserver.New(httpserver.Wrap(server, log, true), log)
 	srv.TLSConfig = cfg.identity.Server()
@@ -112,11 +125,8 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 // newServer connects the parts. The follower tells them what was revoked, once
 // it runs.
 func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func(*mcp.Server)) (http.Handler, *revocation.Follower) {
-	// No proxy between services, whatever the environment says.
-	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
-	cfg.identity.Secure(transport)
 	client := &http.Client{
-		Transport: httpserver.Transport{Base: transport},
+		Transport: httpserver.Transport{Base: cfg.transport()},
 		// A redirect would carry a token to where nobody configured it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -158,6 +168,7 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func
 		compareStocks{},
 	)
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.MCPResource(), cfg.AuthserverURL.JoinPath("jwks").String(), client)
+	server.AddReceivingMiddleware(audited(cfg.audit))
 	extend(server)
-	return routes(cfg.Site, verifier, server, follower.Watch, log), follower
+	return routes(cfg.Site, verifier, server, follower.Watch, cfg.audit, log), follower
 }

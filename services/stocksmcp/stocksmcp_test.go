@@ -2,6 +2,7 @@ package stocksmcp
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
@@ -53,6 +55,7 @@ type chain struct {
 	subjects *token.Verifier // of the authorization server, for subject tokens
 
 	mu       sync.Mutex
+	events   []audit.Event
 	outbound []string // all that the MCP server sent to others, headers and bodies
 }
 
@@ -87,6 +90,7 @@ func newChain(t testing.TB) *chain {
 	log := slog.New(slog.NewJSONHandler(c.Log, nil))
 	handler, follower := newServer(settings{
 		Site: testSite, AuthserverURL: parseURL(t, authserver.URL), StocksapiURL: parseURL(t, stocksapi.URL), ClientID: "stocks mcp",
+		audit:    audit.RecorderFunc(c.recordEvent),
 		patience: patience{Every: time.Millisecond, For: 20 * time.Millisecond},
 	}, config.Secret(testSecret), log, func(*mcp.Server) {})
 	c.Revoked = follower.Watch
@@ -187,6 +191,22 @@ func (c *chain) serveToken(w http.ResponseWriter, r *http.Request) {
 		"access_token":      c.Issuer.Sign(c.Issuer.With(testSite.APIResource(), claims)),
 		"issued_token_type": oauth.TokenTypeAccessToken, "token_type": "Bearer", "expires_in": 900, "scope": r.PostFormValue("scope"),
 	})
+}
+
+func (c *chain) recordEvent(ctx context.Context, e audit.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events = append(c.events, audit.Complete(ctx, e, "stocksmcp", time.Now()))
+}
+
+// audited returns what was recorded, a line an event.
+func (c *chain) audited() (lines []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.events {
+		lines = append(lines, fmt.Sprintf("%s %s %s%s %s %s", e.Request, e.User, e.Detail["tool"], e.Detail["resource"], e.Decision, e.Reason))
+	}
+	return lines
 }
 
 // authenticated checks client_secret_basic, and answers when it fails.

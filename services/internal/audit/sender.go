@@ -52,7 +52,7 @@ type Sender struct {
 }
 
 // NewSender returns a sender for one service, which authenticates as the
-// client id. Run does the sending.
+// client id. Start does the sending.
 func NewSender(service string, authserver url.URL, id string, secret config.Secret, client *http.Client, log *slog.Logger) *Sender {
 	return &Sender{
 		service: service, endpoint: authserver.JoinPath(Path).String(), id: id, secret: secret,
@@ -80,8 +80,23 @@ func (s *Sender) Record(ctx context.Context, e Event) {
 	}
 }
 
-// Run sends until ctx ends, and then what is left.
-func (s *Sender) Run(ctx context.Context) {
+// Start begins to send. Call stop when nothing is recorded any more: it sends
+// what is left.
+func (s *Sender) Start() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// run sends until ctx ends, and then what is left.
+func (s *Sender) run(ctx context.Context) {
 	var failing bool
 	wait := flushEvery
 	for {

@@ -69,10 +69,7 @@ func (c *collector) ids() []string {
 // start runs a sender until the returned function is called.
 func start(c *collector) (s *Sender, stop func()) {
 	s = NewSender("gateway", url.URL{Scheme: "http", Host: "authserver"}, "gateway", "s/cret", &http.Client{Transport: c}, slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); s.Run(ctx) }()
-	return s, func() { cancel(); <-done }
+	return s, s.Start()
 }
 
 func TestSender(t *testing.T) {

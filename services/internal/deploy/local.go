@@ -78,9 +78,10 @@ func (l *localRuntime) children(d *Deployment) []child {
 			"CLIENT_SECRET_FILE": secret("client-stocksmcp"),
 		},
 		"stocksapi": {
-			"LISTEN_ADDR":    d.Addresses["stocksapi"],
-			"AUTHSERVER_URL": url("authserver"),
-			"ORDERS_FILE":    filepath.Join(l.RunDir, "state", "orders.db"),
+			"LISTEN_ADDR":        d.Addresses["stocksapi"],
+			"AUTHSERVER_URL":     url("authserver"),
+			"CLIENT_SECRET_FILE": secret("client-stocksapi"),
+			"ORDERS_FILE":        filepath.Join(l.RunDir, "state", "orders.db"),
 		},
 		"mail": {
 			"LISTEN_ADDR":      d.Addresses["mail"],
