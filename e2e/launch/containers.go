@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/exec"
 	"github.com/testcontainers/testcontainers-go/log"
 	"github.com/testcontainers/testcontainers-go/modules/compose"
 
@@ -223,6 +224,22 @@ func (c *containers) published(ctx context.Context, service string) ([]string, e
 		}
 	}
 	return addresses, nil
+}
+
+func (c *containers) verifyAudit(ctx context.Context) (string, error) {
+	container, err := c.container(ctx, "authserver")
+	if err != nil {
+		return "", err
+	}
+	code, out, err := container.Exec(ctx, []string{"/service", "audit-verify"}, exec.Multiplexed())
+	if err != nil {
+		return "", err
+	}
+	said, err := io.ReadAll(out)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("audit-verify: exit code %d: %s", code, said)
+	}
+	return string(said), err
 }
 
 func (c *containers) container(ctx context.Context, service string) (*testcontainers.DockerContainer, error) {

@@ -45,6 +45,8 @@ type runtime interface {
 	// published are the addresses on this machine, "host:port", at which the
 	// service can be reached without the gateway's consent.
 	published(ctx context.Context, service string) ([]string, error)
+	// verifyAudit is what make audit-verify does.
+	verifyAudit(ctx context.Context) (string, error)
 	// keepsLogs tells whether logs outlive down.
 	keepsLogs() bool
 	// remove leaves nothing behind.
@@ -159,6 +161,12 @@ func (r *Running) logs(ctx context.Context, old string) ([]byte, error) {
 		all = append(all, logs...)
 	}
 	return all, nil
+}
+
+// VerifyAudit has the authorization server's program check the audit trail, as
+// `make audit-verify` does, and returns what it says.
+func (r *Running) VerifyAudit(ctx context.Context) (string, error) {
+	return r.runtime.verifyAudit(ctx)
 }
 
 // Published returns the addresses on this machine, "host:port", at which a

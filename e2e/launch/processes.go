@@ -84,6 +84,10 @@ func (p *processes) published(ctx context.Context, service string) ([]string, er
 	return []string{address}, err
 }
 
+func (p *processes) verifyAudit(ctx context.Context) (string, error) {
+	return p.tool.run(ctx, "audit-verify")
+}
+
 func (p *processes) remove(ctx context.Context) error {
 	return errors.Join(p.command(ctx, "clean"), os.RemoveAll(p.tool.dir))
 }

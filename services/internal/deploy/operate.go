@@ -19,7 +19,7 @@ func (t *Tool) operate(ctx context.Context, args ...string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(t.Err, out)
+	fmt.Fprint(t.Out, out)
 	return nil
 }
 
