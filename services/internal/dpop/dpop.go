@@ -126,13 +126,11 @@ func (c *Checker) CheckNonce(h http.Header) error {
 		return nil // Check says what is wrong
 	}
 	claims := jwt.MapClaims{}
-	if _, _, err := c.parser.ParseUnverified(sent[0], claims); err != nil {
-		return nil
-	}
-	if nonce, _ := claims["nonce"].(string); !c.nonces.accepts(nonce, c.now()) {
+	_, _, err := c.parser.ParseUnverified(sent[0], claims)
+	if nonce, _ := claims["nonce"].(string); err == nil && !c.nonces.accepts(nonce, c.now()) {
 		return useNonce()
 	}
-	return nil
+	return nil // also of what cannot be read
 }
 
 func useNonce() *oauth.Error {
