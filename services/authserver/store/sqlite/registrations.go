@@ -108,10 +108,12 @@ func (db *DB) DeleteClient(ctx context.Context, id string) error {
 }
 
 // expireClients removes clients that nobody uses. They have no grant any more:
-// keep_until is later than the end of every one.
+// keep_until is later than the end of every one. Those that are suspended stay,
+// so that it is seen which they are.
 func (db *DB) expireClients(ctx context.Context, now time.Time) error {
 	return db.inTx(ctx, func(tx tx) error {
-		const expired = "(SELECT client_id FROM registrations WHERE used IN (0, 1) AND keep_until <= ?)"
+		const expired = `(SELECT client_id FROM registrations WHERE used IN (0, 1) AND keep_until <= ?
+			AND client_id NOT IN (SELECT client_id FROM suspended_clients))`
 		for _, q := range []string{
 			"DELETE FROM consents WHERE client_id IN " + expired,
 			"DELETE FROM clients WHERE id IN " + expired,

@@ -115,6 +115,7 @@ func (db *DB) Expire(ctx context.Context, now time.Time) error {
 		"DELETE FROM requests WHERE expires_at <= ?",
 		"DELETE FROM pushed_requests WHERE expires_at <= ?",
 		"DELETE FROM sessions WHERE expires_at <= ?",
+		"DELETE FROM admin_sessions WHERE expires_at <= ?",
 		"DELETE FROM tokens WHERE kind = 'access' AND expires_at <= ?",
 		"DELETE FROM grants WHERE expires_at <= ?",
 		"DELETE FROM assertions WHERE expires_at <= ?",
