@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,8 +68,8 @@ func (p *relyingParty) discover(ctx context.Context) (rp.RelyingParty, error) {
 	return party, nil
 }
 
-// url is where a browser begins to sign in.
-func (p *relyingParty) url(ctx context.Context, state, nonce, verifier string) (string, error) {
+// address is where a browser begins to sign in.
+func (p *relyingParty) address(ctx context.Context, state, nonce, verifier string) (string, error) {
 	party, err := p.discover(ctx)
 	if err != nil {
 		return "", err
@@ -91,8 +93,29 @@ func (p *relyingParty) redeem(ctx context.Context, code, nonce, verifier string)
 	if err != nil {
 		return "", authTime, fmt.Errorf("redeem code: %w", err)
 	}
-	if err := rp.RevokeToken(ctx, party, tokens.AccessToken, "access_token"); err != nil {
+	if err := p.giveBack(ctx, party.GetRevokeEndpoint(), tokens.AccessToken); err != nil {
 		return "", authTime, fmt.Errorf("give the access token back: %w", err)
 	}
 	return tokens.IDTokenClaims.GetSubject(), tokens.IDTokenClaims.GetAuthTime(), nil
+}
+
+// giveBack revokes a token (RFC 7009 §2.1). The library's own function sends
+// empty client credentials in the form beside those in the header, which is one
+// method too many (RFC 6749 §2.3).
+func (p *relyingParty) giveBack(ctx context.Context, endpoint, token string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(url.Values{"token": {token}}.Encode()))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(clients.Administration, url.QueryEscape(string(p.secret)))
+	resp, err := p.back.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
 }

@@ -89,7 +89,7 @@ func (s *Server) begin(c echo.Context) error {
 		page = "/admin"
 	}
 	in := s.newSignIn(page)
-	to, err := s.oidc.url(c.Request().Context(), s.state(in), s.nonce(in), s.verifier(in))
+	to, err := s.oidc.address(c.Request().Context(), s.state(in), s.nonce(in), s.verifier(in))
 	if err != nil {
 		return err
 	}
