@@ -84,8 +84,12 @@ func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
 		}
 		for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
 			value := e.Detail[k]
-			if k == "user" {
-				value = names.user(value)
+			switch {
+			case e.Kind == service.Administration && k == "action":
+				l.What += ": " + value
+				continue
+			case e.Kind == service.Administration && k == "user":
+				k, value = "whom", names.user(value)
 			}
 			if value != "" {
 				l.Facts = append(l.Facts, fact{k, value})

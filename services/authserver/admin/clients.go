@@ -46,9 +46,9 @@ func (s *Server) clients(c echo.Context, v visitor) error {
 
 // assured says what a client had to prove.
 var assured = map[int]string{
-	clients.AssuranceNone:   "nothing: anybody can be it",
-	clients.AssuranceDomain: "a web domain, or it was reviewed",
-	clients.AssuranceKey:    "a key, whenever it asks for a token",
+	clients.AssuranceNone:   "Proves nothing: anybody can be it",
+	clients.AssuranceDomain: "Proved a web domain",
+	clients.AssuranceKey:    "Proves a key, whenever it asks for a token",
 }
 
 func (s *Server) clientRows(list []store.ClientOverview) []clientRow {
@@ -59,8 +59,11 @@ func (s *Server) clientRows(list []store.ClientOverview) []clientRow {
 		row.Suspend = !c.Suspended && !(reviewed && protected)
 		row.Restore = c.Suspended
 		row.Delete = !reviewed && !(c.Suspended && c.Registration == store.RegisteredByDocument)
-		if reviewed && protected {
-			row.Assured = "a part of this deployment"
+		switch {
+		case reviewed && protected:
+			row.Assured = "A part of this deployment"
+		case reviewed && c.AuthMethod != clients.AuthNone:
+			row.Assured = "Proves a secret or a key"
 		}
 		out = append(out, row)
 	}

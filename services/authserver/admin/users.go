@@ -48,7 +48,7 @@ func (s *Server) changeUser(ctx context.Context, v visitor, form url.Values) (ch
 	action := form.Get("action")
 	ch := change{
 		Subject: u.Email, Back: "/admin/users",
-		event: audit.Event{Detail: map[string]string{"action": action + " user", "user": u.ID, "email": u.Email}},
+		event: audit.Event{Detail: map[string]string{"action": action + " user", "user": u.ID}},
 	}
 	switch action {
 	case "approve":
