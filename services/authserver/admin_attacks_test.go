@@ -221,7 +221,7 @@ func (h *harness) answerOf(browser *http.Client, email string) *url.URL {
 }
 
 // TestAdministrationCallback: an answer counts in the browser that asked for it
-// alone, once, from our issuer alone (attacks A10, A11, A14).
+// alone, once, from our issuer alone (attacks A10, A14).
 func TestAdministrationCallback(t *testing.T) {
 	h := newHarness(t)
 	signedIn := func(browser *http.Client) bool {
