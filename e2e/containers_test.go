@@ -19,7 +19,7 @@ func TestContainersAreLockedDown(t *testing.T) {
 	internal := []string{"/internal-ca.pem", "/internal-key.pem", "/internal.pem"}
 	secrets := map[string][]string{
 		"gateway":    {"/client-gateway", "/leaf-key.pem", "/leaf.pem"},
-		"authserver": {"/ca.pem", "/client-gateway", "/client-stocks-report", "/client-stocks-web", "/client-stocksapi", "/client-stocksmcp", "/key-encryption-key"},
+		"authserver": {"/ca.pem", "/client-admin", "/client-gateway", "/client-stocks-report", "/client-stocks-web", "/client-stocksapi", "/client-stocksmcp", "/key-encryption-key"},
 		"stocksmcp":  {"/client-stocksmcp"},
 		"stocksapi":  {"/client-stocksapi"},
 	}
@@ -49,7 +49,7 @@ func TestContainersAreLockedDown(t *testing.T) {
 					t.Errorf("%s: mode %o of user %d, want 0400 of 65532", f.Name, f.Mode, f.UID)
 				}
 			}
-			for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi"} {
+			for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi", "client-admin"} {
 				if strings.Contains(c.Everything, secret(t, name)) {
 					t.Errorf("the secret %s is in the container's environment or settings", name)
 				}

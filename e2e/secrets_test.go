@@ -35,7 +35,7 @@ func TestNoSecretInLogs(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi"} {
+	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi", "client-admin"} {
 		secrets[secret(t, name)] = true
 	}
 	if len(secrets) < 15 {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -66,6 +67,10 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.trail.Close()) }()
+	handler, err := s.handler()
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { mailer.Run(ctx); return nil })
 	g.Go(func() error { s.trail.Run(ctx); return nil })
@@ -74,7 +79,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 	g.Go(func() error { <-ctx.Done(); s.revoked.Close(); return nil }) // streams must not delay the end
 	g.Go(func() error { s.grants.NoteUses(ctx); return nil })
 	g.Go(func() error {
-		srv := httpserver.New(httpserver.Wrap(s.routes(), log, true), log)
+		srv := httpserver.New(httpserver.Wrap(handler, log, true), log)
 		srv.TLSConfig = identity.Server()
 		return httpserver.Serve(ctx, srv, "LISTEN_ADDR", cfg.ListenAddr, log)
 	})
@@ -93,6 +98,7 @@ type server struct {
 	proofs  *dpop.Checker
 	revoked *broadcast.Hub
 	trail   *audit.Trail
+	back    *http.Client // of the administration, to this server's public name
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -164,6 +170,9 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		Assertions: db,
 		Audiences:  []string{cfg.Issuer(), cfg.Issuer() + "/token"},
 	}
+	if err := registry.LoadSuspended(ctx); err != nil {
+		return nil, err
+	}
 	revoked := broadcast.New(maxRevocationStreams)
 	db.Announce(revoked.Publish)
 	return &server{
@@ -180,6 +189,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		csrf:   csrfKey,
 		proofs: dpop.NewChecker(nonceKey, now),
 		trail:  trail,
+		back:   newBack(roots, cfg.ClientHostAddr),
 		log:    log,
 		now:    now,
 

@@ -27,8 +27,8 @@ type Config struct {
 	SecretsDir     string     `env:"SECRETS_DIR" envDefault:"/run/secrets"`    // key-encryption-key and client-*
 	SMTPAddr       string     `env:"SMTP_ADDR" envDefault:"127.0.0.1:1025"`
 	MailFrom       string     `env:"MAIL_FROM" envDefault:"login@demo.example"`
-	CAFile         string     `env:"CA_FILE"`          // trusted, beside the system's, when a client document is fetched
-	ClientHostAddr string     `env:"CLIENT_HOST_ADDR"` // where the demo client's host is reached; empty means not at all
+	CAFile         string     `env:"CA_FILE"`          // trusted, beside the system's, when a client document is fetched or the administration calls the issuer
+	ClientHostAddr string     `env:"CLIENT_HOST_ADDR"` // where this deployment's public hosts are reached, for the demo client's document and the administration's sign-in; empty means no such document, and the issuer as its name resolves
 	UsersFile      string     `env:"USERS_FILE"`       // who may sign in; empty means the demo's people
 	ClientsFile    string     `env:"CLIENTS_FILE"`     // reviewed clients; empty means the demo's own
 	AllowedOrigins []string   `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`

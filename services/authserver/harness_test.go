@@ -51,7 +51,7 @@ var (
 )
 
 // secretNames are the files that the server finds in SECRETS_DIR.
-var secretNames = []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi"}
+var secretNames = []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi", "client-admin"}
 
 const secretFor = "-secret-0123456789abcdef0123456789"
 
@@ -89,7 +89,12 @@ func newHarness(t *testing.T, change ...func(*Config)) *harness {
 		t.Fatal(err)
 	}
 	h.clients.Documents.FailureTime = 0 // TestFailuresTakeOneTime has it
-	h.http = httptest.NewTLSServer(h.routes())
+	handler, err := h.handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.http = httptest.NewTLSServer(handler)
+	h.back.Transport = h.newBrowser().Transport // the gateway is not there
 	t.Cleanup(func() {
 		h.http.Close()
 		if err := errors.Join(h.trail.Close(), db.Close()); err != nil {

@@ -40,8 +40,8 @@ func TestLandingPage(t *testing.T) {
 
 func TestNotFoundPageShowsTheNameSafely(t *testing.T) {
 	d := start(t)
-	got := d.raw(t, "GET / HTTP/1.1\r\nHost: admin.demo.localhost:8443\r\nConnection: close\r\n\r\n")
-	if !strings.HasPrefix(got, "HTTP/1.1 404 ") || !strings.Contains(got, "Nothing at admin.demo.localhost:8443") || !strings.Contains(got, `href="https://demo.localhost:8443/"`) {
+	got := d.raw(t, "GET / HTTP/1.1\r\nHost: nobody.demo.localhost:8443\r\nConnection: close\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 404 ") || !strings.Contains(got, "Nothing at nobody.demo.localhost:8443") || !strings.Contains(got, `href="https://demo.localhost:8443/"`) {
 		t.Errorf("got %s", got)
 	}
 	got = d.raw(t, "GET / HTTP/1.1\r\nHost: '*(a)!.demo.localhost:8443\r\nConnection: close\r\n\r\n")

@@ -45,6 +45,11 @@ func routes(cfg settings) []route {
 			Credentials: true, // clients authenticate at /token, browsers have sessions
 		},
 		{
+			Host: "admin", Service: "The administration", Upstream: cfg.AuthserverURL,
+			Serves: anyOf(below("/admin"), below("/static")), MaxBody: 64 << 10,
+			Credentials: true, // browsers have sessions
+		},
+		{
 			Host: "mcp", Service: "The MCP server", Upstream: cfg.StocksmcpURL,
 			Serves: only("/"), MaxBody: 4 << 20,
 			Streams: true, // server-sent events

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"testing"
@@ -38,7 +39,12 @@ func TestRoutes(t *testing.T) {
 		"api, root":                    {"api", "/", 404, nil},
 		"mail":                         {"mail", "/api/v2/messages", 200, d.mail},
 		"mail, health is inside":       {"mail", "/healthz", 404, nil},
-		"admin is not there yet":       {"admin", "/", 404, nil},
+		"admin":                        {"admin", "/admin", 200, d.login},
+		"admin, a page":                {"admin", "/admin/audit/story?request=x", 200, d.login},
+		"admin, style sheet":           {"admin", "/static/style.css", 200, d.login},
+		"admin, root":                  {"admin", "/", 404, nil},
+		"admin, looks alike":           {"admin", "/administration", 404, nil},
+		"admin is no issuer":           {"admin", "/token", 404, nil},
 		"name that stands for nothing": {"nothing", "/", 404, nil},
 		"landing page":                 {"", "/", 200, nil},
 		"client document":              {"client", "/oauth-client.json", 200, nil},
@@ -135,13 +141,15 @@ func TestCredentialsGoWhereTheyBelong(t *testing.T) {
 		authorization, cookie string // that the service sees
 	}{
 		"login": {d.login, "Bearer opaque", "a=b"}, // clients authenticate there, and sessions live there
+		"admin": {d.login, "Bearer opaque", "a=b"},
 		"mcp":   {d.mcp, "Bearer " + jwt, ""},
 		"mail":  {d.mail, "", ""},
 	}
 	for host, tt := range tests {
 		t.Run(host, func(t *testing.T) {
 			d.forwarded()
-			d.do(t, "GET", testSite.Origin(host)+"/", "", "Authorization", "Bearer opaque", "Cookie", "a=b")
+			path := map[string]string{"admin": "/admin"}[host]
+			d.do(t, "GET", testSite.Origin(host)+cmp.Or(path, "/"), "", "Authorization", "Bearer opaque", "Cookie", "a=b")
 			seen := withoutIntrospection(tt.upstream.taken())
 			if len(seen) != 1 {
 				t.Fatalf("the service saw %d requests, want 1", len(seen))

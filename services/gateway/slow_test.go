@@ -130,10 +130,10 @@ func TestTimeLimits(t *testing.T) {
 	}
 	tokens := newTokenCache(minTokenCacheBytes, noStream(), time.Now, good)
 	_, log := quietLog()
-	want := map[string]bool{"/login/token": true, "/api/stocks": true, "/mcp/": false, "/mail/": false}
+	want := map[string]bool{"/login/token": true, "/admin/admin": true, "/api/stocks": true, "/mcp/": false, "/mail/": false}
 	got := map[string]bool{}
 	for _, rt := range routes(cfg) {
-		path := map[string]string{"login": "/token", "api": "/stocks", "mcp": "/", "mail": "/"}[rt.Host]
+		path := map[string]string{"login": "/token", "admin": "/admin", "api": "/stocks", "mcp": "/", "mail": "/"}[rt.Host]
 		service := roundTrip(func(r *http.Request) (*http.Response, error) {
 			_, got["/"+rt.Host+path] = r.Context().Deadline()
 			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody, Request: r}, nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -156,7 +157,8 @@ func BenchmarkKnownToken(b *testing.B) {
 		service := newUpstream(b)
 		service.Config.Handler = answerWith(http.StatusOK, "application/json", "{}")
 		cfg.StocksmcpURL.Scheme, cfg.StocksmcpURL.Host = "http", service.Listener.Addr().String()
-		rt := routes(cfg)[1]
+		all := routes(cfg)
+		rt := all[slices.IndexFunc(all, func(rt route) bool { return rt.Host == "mcp" })]
 		rt.Resource.ID = res
 		_, log := quietLog()
 		h := rt.handler(cfg, c, newProofs(config.Secret(testSecret)), newQuotas(cfg), newBackend("mcp", cfg.StocksmcpURL, 1024, newTransport(nil), log), log)

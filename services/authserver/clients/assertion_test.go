@@ -120,8 +120,7 @@ func FuzzAssertion(f *testing.F) {
 		if signed {
 			signature = b64.EncodeToString(ed25519.Sign(private, []byte(text)))
 		}
-		registry := *r
-		registry.Assertions = usedOnce{}
+		registry := &Registry{Presets: r.Presets, Store: r.Store, Now: r.Now, Audiences: r.Audiences, Assertions: usedOnce{}}
 		cred := Credentials{Secret: text + "." + signature, Method: AuthPrivateKey}
 		c, err := registry.Authenticate(t.Context(), cred)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -54,6 +55,12 @@ type clientStore interface {
 	UpdateClient(ctx context.Context, c store.Client) error
 	KeepClient(ctx context.Context, id string, until time.Time) error
 	DeleteClient(ctx context.Context, id string) error
+
+	ClientOverviews(ctx context.Context, before int64, now time.Time, limit int) ([]store.ClientOverview, error)
+	ClientUse(ctx context.Context, id string, now time.Time) (grants int, usedAt time.Time, err error)
+	SuspendClient(ctx context.Context, id string, now time.Time) error
+	RestoreClient(ctx context.Context, id string) error
+	SuspendedClients(ctx context.Context) ([]string, error)
 }
 
 // Registry finds and registers clients.
@@ -67,6 +74,8 @@ type Registry struct {
 
 	Assertions assertionStore
 	Audiences  []string // whom an assertion may be for: the issuer, or its token endpoint
+
+	suspended sync.Map // ids (administer.go)
 }
 
 // Policy is what a client gets that nobody reviewed, whatever it asks for.
@@ -78,6 +87,15 @@ type Policy struct {
 // Find returns a client that is known already, for the endpoints that never
 // fetch anything: a token request must not make this server call out.
 func (r *Registry) Find(ctx context.Context, id string) (store.Client, error) {
+	if r.IsSuspended(id) {
+		return store.Client{}, ErrSuspended
+	}
+	return r.Lookup(ctx, id)
+}
+
+// Lookup returns a client that is known, also when it is suspended: it is for
+// pages that show it.
+func (r *Registry) Lookup(ctx context.Context, id string) (store.Client, error) {
 	if c, ok := r.Presets[id]; ok {
 		return c, nil
 	}
@@ -96,6 +114,9 @@ func (r *Registry) Find(ctx context.Context, id string) (store.Client, error) {
 func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error) {
 	if _, preset := r.Presets[id]; preset || !strings.HasPrefix(id, "https://") {
 		return r.Find(ctx, id)
+	}
+	if r.IsSuspended(id) {
+		return store.Client{}, ErrSuspended
 	}
 	doc, err := r.Documents.Get(ctx, id)
 	if err != nil {

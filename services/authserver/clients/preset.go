@@ -22,8 +22,9 @@ var defaultPresets []byte
 
 // preset is a client in the reviewed file. Unlike a registration it may say
 // how far the client is trusted, because an administrator wrote it. The words
-// mcp and api stand for the resources, and {client} in a redirect URI for the
-// origin of the demo client's host.
+// mcp and api stand for the resources, login for this server itself (it tells
+// who signed in, and nothing else), and {client} and {admin} in a redirect URI
+// for the origins of the demo client and of the administration.
 type preset struct {
 	ID           string   `json:"client_id"`
 	Name         string   `json:"client_name"`
@@ -93,7 +94,7 @@ func (p preset) client(secretsDir string, s site.Site) (store.Client, error) {
 		return c, fmt.Errorf("token_endpoint_auth_method: use one of %s", strings.Join(AuthMethods, ", "))
 	}
 	for _, uri := range p.RedirectURIs {
-		uri = strings.ReplaceAll(uri, "{client}", s.Origin("client"))
+		uri = strings.NewReplacer("{client}", s.Origin("client"), "{admin}", s.Origin("admin")).Replace(uri)
 		if err := CheckRedirect(uri); err != nil {
 			return c, fmt.Errorf("redirect_uris: %w", err)
 		}
@@ -111,8 +112,10 @@ func (p preset) client(secretsDir string, s site.Site) (store.Client, error) {
 			c.Resources = append(c.Resources, s.MCPResource())
 		case "api":
 			c.Resources = append(c.Resources, s.APIResource())
+		case "login":
+			c.Resources = append(c.Resources, s.Issuer())
 		default:
-			return c, fmt.Errorf("resources: %q is neither mcp nor api", name)
+			return c, fmt.Errorf("resources: %q is none of mcp, api and login", name)
 		}
 	}
 	if slices.Contains(p.GrantTypes, "authorization_code") {

@@ -21,7 +21,7 @@ func secretsDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, secret := range map[string]string{
-		"client-gateway": strings.Repeat("g", 32) + "\n", "client-stocksmcp": strings.Repeat("m", 32), "client-stocks-web": strings.Repeat("w", 32), "client-stocks-report": strings.Repeat("r", 32), "client-stocksapi": strings.Repeat("a", 32), "short": "short",
+		"client-gateway": strings.Repeat("g", 32) + "\n", "client-stocksmcp": strings.Repeat("m", 32), "client-stocks-web": strings.Repeat("w", 32), "client-stocks-report": strings.Repeat("r", 32), "client-stocksapi": strings.Repeat("a", 32), "client-admin": strings.Repeat("d", 32), "short": "short",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
@@ -50,6 +50,10 @@ func TestDemoPresets(t *testing.T) {
 		"stocks-report": {
 			Name: "Nightly stocks report", GrantTypes: []string{"client_credentials"}, AuthMethod: AuthBasic, Scope: "stocks/read", Region: "USA",
 			Resources: []string{"https://api.demo.example"}, Type: TypeWeb, Assurance: AssuranceDomain, SecretHash: store.HashOf(strings.Repeat("r", 32)),
+		},
+		"admin": {
+			Name: "Administration", RedirectURIs: []string{"https://admin.demo.example/admin/callback"}, GrantTypes: []string{"authorization_code"}, AuthMethod: AuthBasic,
+			Scope: "openid", Resources: []string{"https://login.demo.example"}, Type: TypeWeb, Assurance: AssuranceDomain, Remember: true, SecretHash: store.HashOf(strings.Repeat("d", 32)),
 		},
 		"gateway":   {Name: "API gateway", GrantTypes: []string{}, AuthMethod: AuthBasic, SecretHash: store.HashOf(strings.Repeat("g", 32))},
 		"stocksapi": {Name: "Stocks API", GrantTypes: []string{}, AuthMethod: AuthBasic, SecretHash: store.HashOf(strings.Repeat("a", 32))},

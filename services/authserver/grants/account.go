@@ -97,7 +97,7 @@ func (s *Service) accesses(ctx context.Context, userID string, grants []store.Ac
 // clientOf returns a client that a grant names. One that is gone has its id
 // alone.
 func (s *Service) clientOf(ctx context.Context, id string) (store.Client, error) {
-	c, err := s.Clients.Find(ctx, id)
+	c, err := s.Clients.Lookup(ctx, id)
 	if errors.Is(err, clients.ErrUnknown) {
 		return store.Client{ID: id}, nil
 	}

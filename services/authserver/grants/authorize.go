@@ -64,6 +64,9 @@ func (s *Service) resolve(ctx context.Context, id string) (store.Client, error) 
 	client, err := s.Clients.Resolve(ctx, id)
 	if errors.Is(err, clients.ErrUnknown) {
 		s.Log.InfoContext(ctx, "client not resolved", "client_id", id, "reason", err.Error())
+		if errors.Is(err, clients.ErrSuspended) {
+			return client, ErrLocal{"The application that sent you here was suspended by those who run this server."}
+		}
 		return client, ErrLocal{"The application that sent you here is not known, or its description could not be fetched."}
 	}
 	return client, err
@@ -315,7 +318,7 @@ func snapshot(c store.Client) store.Client {
 // stillRegistered returns ErrNotFound when the client of a request, or the
 // address that the code would go to, was taken away since the request began.
 func (s *Service) stillRegistered(ctx context.Context, r store.Request) error {
-	if r.Client.Registration == store.RegisteredByDocument {
+	if r.Client.Registration == store.RegisteredByDocument && !s.Clients.IsSuspended(r.ClientID) {
 		return nil
 	}
 	c, err := s.Clients.Find(ctx, r.ClientID)

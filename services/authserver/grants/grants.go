@@ -78,6 +78,10 @@ type grantStore interface {
 	Access(ctx context.Context, userID string, now time.Time, limit int) ([]store.Access, error)
 	Consents(ctx context.Context, userID string, limit int) ([]store.Consent, error)
 	Approvals(ctx context.Context, userID string, limit int) ([]store.LiveApproval, error)
+
+	LiveGrants(ctx context.Context, userID, clientID, before string, now time.Time, limit int) ([]store.GrantOverview, error)
+	GrantOverview(ctx context.Context, id string, now time.Time) (store.GrantOverview, error)
+	TokensOf(ctx context.Context, grantID string, now time.Time, limit int) ([]store.Token, error)
 }
 
 // Service performs the grants.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
-
-	"demo.example/services/internal/token"
 )
 
 // A key goes through three states, all of which follow from when it and the
@@ -106,9 +104,7 @@ func (r *Ring) maintain(ctx context.Context, log *slog.Logger) error {
 		log.Info("new signing key on schedule", "signs_from", signsFrom)
 	}
 	for i, k := range set.keys[:set.signingIndex(now)] {
-		// From then on the successor signed, give or take a look at the store.
-		replaced := set.keys[i+1].created.Add(PublishAhead + pollEvery)
-		if now.Before(replaced.Add(r.cfg.TokenLifetime + token.Leeway)) {
+		if now.Before(r.neededTo(set, i)) {
 			continue
 		}
 		if err := r.cfg.Store.DeleteKey(ctx, k.id); err != nil {

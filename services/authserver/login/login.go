@@ -37,6 +37,15 @@ type loginStore interface {
 	NameSession(ctx context.Context, id store.Hash, browser, address string) error
 	Sessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.NamedSession, error)
 	DeleteOtherSessions(ctx context.Context, userID string, keep store.Hash) error
+
+	Users(ctx context.Context, after string, now time.Time, limit int) ([]store.UserOverview, error)
+	SuspendUser(ctx context.Context, id string) error
+	SetUserRegion(ctx context.Context, id, region string) error
+	PasscodesSince(ctx context.Context, since time.Time) (all, addresses, ips int, err error)
+	AddAdminSession(ctx context.Context, s store.Session) error
+	AdminSession(ctx context.Context, id store.Hash) (store.Session, store.User, error)
+	TouchAdminSession(ctx context.Context, id store.Hash, now time.Time) error
+	DeleteAdminSession(ctx context.Context, id store.Hash) error
 }
 
 // Mailer delivers messages.

@@ -157,6 +157,34 @@ type Access struct {
 	Live   bool      // something that was issued for it still is good
 }
 
+// UserOverview is a user as an administrator looks at them.
+type UserOverview struct {
+	User
+	Sessions int // where they are signed in
+}
+
+// ClientOverview is a client as an administrator looks at it.
+type ClientOverview struct {
+	Client
+	Place     int64 // in the list of all
+	Suspended bool
+	Grants    int       // that have neither ended nor been revoked
+	UsedAt    time.Time // of any of its grants; zero for never, as far as it is known
+}
+
+// GrantOverview is a grant as an administrator looks at it.
+type GrantOverview struct {
+	Access
+	User User // empty where a client acts for itself
+}
+
+// Totals counts what there is.
+type Totals struct {
+	Users, Pending, SuspendedUsers int
+	Clients, SuspendedClients      int // suspended: reviewed ones too
+	Grants, Sessions               int // that have neither ended nor been revoked
+}
+
 // Code is an authorization code.
 type Code struct {
 	Hash        Hash

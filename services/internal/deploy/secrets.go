@@ -13,7 +13,7 @@ import (
 // secretNames are the secrets of the deployment: the key that encrypts the
 // authorization server's signing keys, and one secret for each client that
 // authenticates with one.
-var secretNames = []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi"}
+var secretNames = []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi", "client-admin"}
 
 // ensureSecrets creates the secrets that are missing in dir, each of 32 random
 // bytes in base64url, and returns the names of those. It never changes one

@@ -16,7 +16,7 @@ import (
 func TestShares(t *testing.T) {
 	pki := certs.Result{CAFile: "/certs/ca.pem", CertFile: "/certs/leaf.pem", KeyFile: "/certs/leaf-key.pem"}
 	want := map[string][]string{
-		"authserver": {"ca.pem", "client-gateway", "client-stocks-report", "client-stocks-web", "client-stocksapi", "client-stocksmcp", "key-encryption-key"},
+		"authserver": {"ca.pem", "client-admin", "client-gateway", "client-stocks-report", "client-stocks-web", "client-stocksapi", "client-stocksmcp", "key-encryption-key"},
 		"gateway":    {"client-gateway", "leaf-key.pem", "leaf.pem"},
 		"stocksmcp":  {"client-stocksmcp"},
 		"stocksapi":  {"client-stocksapi"},

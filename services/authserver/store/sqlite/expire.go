@@ -28,6 +28,7 @@ var expirings = []expiring{
 	{"requests", "id", "expires_at <= ?", 0},
 	{"pushed_requests", "hash", "expires_at <= ?", 0},
 	{"sessions", "id", "expires_at <= ?", 0},
+	{"admin_sessions", "id", "expires_at <= ?", 0},
 	{"tokens", "hash", "kind = 'access' AND expires_at <= ?", 0},
 	{"grants", "id", "expires_at <= ?", 0},
 	{"assertions", "hash", "expires_at <= ?", 0},
@@ -72,7 +73,7 @@ func inBatches(table string, remove func() (int64, error)) error {
 // grant any more: keep_until is later than the end of every one.
 func (db *DB) expireClients(ctx context.Context, now time.Time) (removed int64, err error) {
 	err = db.inTx(ctx, func(tx tx) error {
-		const expired = "(SELECT client_id FROM registrations WHERE used IN (0, 1) AND keep_until <= ? ORDER BY keep_until, client_id LIMIT ?)"
+		const expired = "(SELECT client_id FROM registrations WHERE used IN (0, 1) AND keep_until <= ? AND client_id NOT IN (SELECT client_id FROM suspended_clients) ORDER BY keep_until, client_id LIMIT ?)"
 		if _, err := tx.ExecContext(ctx, "DELETE FROM consents WHERE client_id IN "+expired, millis(now), expireBatch); err != nil {
 			return err
 		}

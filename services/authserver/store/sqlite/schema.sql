@@ -197,3 +197,20 @@ CREATE TABLE IF NOT EXISTS session_origins (
     address    TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS sessions_user ON sessions (user_id);
+
+-- Sessions of the administration.
+CREATE TABLE IF NOT EXISTS admin_sessions (
+    id         BLOB PRIMARY KEY,
+    user_id    TEXT NOT NULL REFERENCES users (id),
+    auth_time  INTEGER NOT NULL,
+    last_seen  INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS admin_sessions_user ON admin_sessions (user_id);
+CREATE INDEX IF NOT EXISTS admin_sessions_expiry ON admin_sessions (expires_at);
+
+-- Clients that are not let in, reviewed ones and those that are not stored too.
+CREATE TABLE IF NOT EXISTS suspended_clients (
+    client_id TEXT PRIMARY KEY,
+    since     INTEGER NOT NULL
+) STRICT;

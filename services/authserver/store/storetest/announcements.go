@@ -70,6 +70,9 @@ func (s *suite) announcements() {
 			revocation.Event{Kind: revocation.Grant, ID: "g2"}, store.ErrReused},
 		{"RevokeConsent", func() error { return s.RevokeConsent(ctx, "user-1", "dcr-1") }, revocation.Event{Kind: revocation.User, ID: "user-1"}, nil},
 		{"UpdateClient", func() error { return s.UpdateClient(ctx, changed) }, revocation.Event{Kind: revocation.Client, ID: "dcr-1"}, nil},
+		{"SuspendUser", func() error { return s.SuspendUser(ctx, "user-1") }, revocation.Event{Kind: revocation.User, ID: "user-1"}, nil},
+		{"SetUserRegion", func() error { return s.SetUserRegion(ctx, "user-1", "Asia") }, revocation.Event{Kind: revocation.User, ID: "user-1"}, nil},
+		{"SuspendClient", func() error { return s.SuspendClient(ctx, "dcr-1", now) }, revocation.Event{Kind: revocation.Client, ID: "dcr-1"}, nil},
 		{"DeleteClient", func() error { return s.DeleteClient(ctx, "dcr-1") }, revocation.Event{Kind: revocation.Client, ID: "dcr-1"}, nil},
 	} {
 		if heard = nil; step.name == "RevokeToken" {
@@ -94,6 +97,9 @@ func (s *suite) announcements() {
 		"SetUserStatus": func() error { return s.SetUserStatus(gone, "user-1", store.UserApproved) },
 		"RevokeConsent": func() error { return s.RevokeConsent(gone, "user-1", "dcr-1") },
 		"DeleteClient":  func() error { return s.DeleteClient(gone, "dcr-1") },
+		"SuspendUser":   func() error { return s.SuspendUser(gone, "user-1") },
+		"SetUserRegion": func() error { return s.SetUserRegion(gone, "user-1", "Asia") },
+		"SuspendClient": func() error { return s.SuspendClient(gone, "dcr-1", now) },
 	} {
 		if err := end(); err == nil || len(heard) > 0 {
 			s.Errorf("%s failed (%v) and announces %v", name, err, heard)

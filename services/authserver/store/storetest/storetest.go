@@ -87,6 +87,24 @@ type Store interface {
 	RevokeGrant(ctx context.Context, id string) error
 	RevokeConsent(ctx context.Context, userID, clientID string) error
 
+	Users(ctx context.Context, after string, now time.Time, limit int) ([]store.UserOverview, error)
+	SuspendUser(ctx context.Context, id string) error
+	SetUserRegion(ctx context.Context, id, region string) error
+	PasscodesSince(ctx context.Context, since time.Time) (all, addresses, ips int, err error)
+	AddAdminSession(ctx context.Context, s store.Session) error
+	AdminSession(ctx context.Context, id store.Hash) (store.Session, store.User, error)
+	TouchAdminSession(ctx context.Context, id store.Hash, now time.Time) error
+	DeleteAdminSession(ctx context.Context, id store.Hash) error
+	ClientOverviews(ctx context.Context, before int64, now time.Time, limit int) ([]store.ClientOverview, error)
+	ClientUse(ctx context.Context, id string, now time.Time) (grants int, usedAt time.Time, err error)
+	SuspendClient(ctx context.Context, id string, now time.Time) error
+	RestoreClient(ctx context.Context, id string) error
+	SuspendedClients(ctx context.Context) ([]string, error)
+	LiveGrants(ctx context.Context, userID, clientID, before string, now time.Time, limit int) ([]store.GrantOverview, error)
+	GrantOverview(ctx context.Context, id string, now time.Time) (store.GrantOverview, error)
+	TokensOf(ctx context.Context, grantID string, now time.Time, limit int) ([]store.Token, error)
+	Totals(ctx context.Context, now time.Time) (store.Totals, error)
+
 	AddKey(ctx context.Context, k store.Key) error
 	Keys(ctx context.Context) ([]store.Key, error)
 	DeleteKey(ctx context.Context, id string) error
@@ -127,6 +145,10 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"approval is one":  (*suite).approvalIsOne,
 		"account":          (*suite).account,
 		"own sessions":     (*suite).ownSessions,
+		"suspended user":   (*suite).suspendedUser,
+		"suspended client": (*suite).suspendedClient,
+		"admin sessions":   (*suite).adminSessions,
+		"overviews":        (*suite).overviews,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,124 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
+)
+
+// clientRow is a line of the list of clients.
+type clientRow struct {
+	store.ClientOverview
+	Description
+	Assured                  string // what it had to prove, in words
+	Suspend, Restore, Delete bool   // what can be done
+}
+
+// clients serves GET /admin/clients: on the first page the reviewed ones too.
+func (s *Server) clients(c echo.Context, v visitor) error {
+	ctx := c.Request().Context()
+	before, _ := strconv.ParseInt(c.QueryParam("before"), 10, 64) // 0 is the first page
+	found, err := s.Clients.Overviews(ctx, before, rows+1)
+	if err != nil {
+		return err
+	}
+	page, more := cut(found)
+	next := ""
+	if more {
+		next = link("/admin/clients", "before", strconv.FormatInt(page[len(page)-1].Place, 10))
+	}
+	var reviewed []store.ClientOverview
+	if before == 0 {
+		if reviewed, err = s.Clients.Reviewed(ctx); err != nil {
+			return err
+		}
+	}
+	return s.render(c, http.StatusOK, "clients", v, map[string]any{"Reviewed": s.clientRows(reviewed), "Others": s.clientRows(page), "Next": next})
+}
+
+// assured says what a client had to prove.
+var assured = map[int]string{
+	clients.AssuranceNone:   "Proves nothing: anybody can be it",
+	clients.AssuranceDomain: "Proved a web domain",
+	clients.AssuranceKey:    "Proves a key, whenever it asks for a token",
+}
+
+func (s *Server) clientRows(list []store.ClientOverview) []clientRow {
+	var out []clientRow
+	for _, c := range list {
+		row := clientRow{ClientOverview: c, Description: s.Describe(c.Client), Assured: assured[c.Assurance]}
+		reviewed, protected := c.Registration == store.RegisteredByReview, clients.IsProtected(c.Client)
+		row.Suspend = !c.Suspended && !(reviewed && protected)
+		row.Restore = c.Suspended
+		row.Delete = !reviewed && !(c.Suspended && c.Registration == store.RegisteredByDocument)
+		switch {
+		case reviewed && protected:
+			row.Assured = "A part of this deployment"
+		case reviewed && c.AuthMethod != clients.AuthNone:
+			row.Assured = "Proves a secret or a key"
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// changeClient reads a form with action and client.
+func (s *Server) changeClient(ctx context.Context, _ visitor, form url.Values) (change, error) {
+	c, err := s.Clients.Lookup(ctx, form.Get("client"))
+	if errors.Is(err, clients.ErrUnknown) {
+		return change{}, store.ErrNotFound
+	}
+	if err != nil {
+		return change{}, err
+	}
+	action := form.Get("action")
+	ch := change{
+		Subject: s.Describe(c).FullName + ", " + inert(c.ID), Back: "/admin/clients",
+		event: audit.Event{Client: c.ID, Detail: map[string]string{"action": action + " client", "name": c.Name}},
+	}
+	byDocument := c.Registration == store.RegisteredByDocument
+	switch action {
+	case "suspend":
+		ch.Title, ch.Button, ch.Danger, ch.notice = "Suspend this client?", "Suspend", true, "client"
+		ch.Effects = []string{
+			"Every access that users gave it ends: at the gateway within a second.",
+			"It gets no new access until it is let in again. Whoever comes from it is told that it is suspended.",
+		}
+		if c.Registration == store.RegisteredByReview && clients.IsProtected(c) {
+			ch.refused = "This client is a part of the deployment, which would not work without it."
+		}
+		ch.do = func(ctx context.Context) error { return s.Clients.Suspend(ctx, c.ID) }
+	case "restore":
+		ch.Title, ch.Button, ch.notice = "Let this client in again?", "Let it in", "restored"
+		ch.Effects = []string{"It may ask users for access. What it had before stays ended."}
+		ch.do = func(ctx context.Context) error { return s.Clients.Restore(ctx, c.ID) }
+	case "delete":
+		ch.Title, ch.Button, ch.Danger, ch.notice = "Delete this client?", "Delete", true, "deleted"
+		ch.Effects = []string{
+			"Every access that users gave it ends: at the gateway within a second.",
+			"Its registration is removed, and its id never given to another.",
+		}
+		if byDocument {
+			ch.Effects[1] = "What is kept of its document is removed."
+			ch.Warning = "It is described by a document on the web, so it is back as soon as a user comes from it. To keep it out, suspend it."
+		}
+		switch {
+		case c.Registration == store.RegisteredByReview:
+			ch.refused = "This client is in the reviewed list of the deployment (CLIENTS_FILE). Remove it there."
+		case byDocument && s.Clients.IsSuspended(c.ID):
+			ch.refused = "It is suspended. Deleted, it would not be seen in any list and stay suspended all the same."
+		}
+		ch.do = func(ctx context.Context) error { return s.Clients.Delete(ctx, c) }
+	default:
+		return ch, errNothing
+	}
+	return ch, nil
+}

@@ -1,0 +1,148 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"demo.example/services/authserver/store"
+)
+
+// Administration is the client id of this server's own administration. An
+// administrator who suspended it could not undo that.
+const Administration = "admin"
+
+// ErrSuspended is a client that an administrator does not let in. It is an
+// ErrUnknown for whoever does not tell the two apart.
+var ErrSuspended = fmt.Errorf("%w: it is suspended", ErrUnknown)
+
+// ErrProtected is a client that the deployment would not work without.
+var ErrProtected = errors.New("this deployment does not work without the client")
+
+// LoadSuspended learns which clients are suspended. From then on that is known
+// in memory, since it is asked for at every call; there is one process.
+func (r *Registry) LoadSuspended(ctx context.Context) error {
+	ids, err := r.Store.SuspendedClients(ctx)
+	if err != nil {
+		return fmt.Errorf("suspended clients: %w", err)
+	}
+	for _, id := range ids {
+		r.suspended.Store(id, true)
+	}
+	return nil
+}
+
+// IsSuspended reports whether a client is not let in.
+func (r *Registry) IsSuspended(id string) bool {
+	_, ok := r.suspended.Load(id)
+	return ok
+}
+
+// IsProtected reports whether a client is a part of the deployment, which can
+// be neither suspended nor deleted: a resource server, or the administration.
+func IsProtected(c store.Client) bool { return c.Type == "" || c.ID == Administration }
+
+// Suspend ends all that a client was granted and lets it in no more, until it
+// is restored. Reviewed clients can be suspended as well, except those that are
+// protected.
+func (r *Registry) Suspend(ctx context.Context, id string) error {
+	if c, ok := r.Presets[id]; ok && IsProtected(c) {
+		return ErrProtected
+	}
+	before := r.IsSuspended(id)
+	r.suspended.Store(id, true) // first, so that nothing is granted once all that was granted has ended
+	if err := r.Store.SuspendClient(ctx, id, r.Now()); err != nil {
+		if !before {
+			r.suspended.Delete(id)
+		}
+		return fmt.Errorf("suspend client: %w", err)
+	}
+	return nil
+}
+
+// Restore lets a client in again. What it was granted stays revoked.
+func (r *Registry) Restore(ctx context.Context, id string) error {
+	if err := r.Store.RestoreClient(ctx, id); err != nil {
+		return fmt.Errorf("restore client: %w", err)
+	}
+	r.suspended.Delete(id)
+	return nil
+}
+
+// Delete removes a client that registered itself, or that was looked up, and
+// ends all that it was granted. One that was looked up comes back when it asks
+// again; so one of these that is suspended stays (ErrSuspended), or nobody
+// could see that it is.
+func (r *Registry) Delete(ctx context.Context, c store.Client) error {
+	switch {
+	case c.Registration == store.RegisteredByReview:
+		return ErrProtected
+	case c.Registration == store.RegisteredByDocument && r.IsSuspended(c.ID):
+		return ErrSuspended
+	}
+	if err := r.Unregister(ctx, c); err != nil {
+		return err
+	}
+	return r.Restore(ctx, c.ID) // nobody gets its id again
+}
+
+// Overviews returns clients that were not reviewed, the newest first, those
+// before a place in that list; 0 is its beginning.
+func (r *Registry) Overviews(ctx context.Context, before int64, limit int) ([]store.ClientOverview, error) {
+	found, err := r.Store.ClientOverviews(ctx, before, r.Now(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("list clients: %w", err)
+	}
+	return found, nil
+}
+
+// Overview returns one client, reviewed or not, suspended or not.
+func (r *Registry) Overview(ctx context.Context, id string) (store.ClientOverview, error) {
+	c, err := r.Lookup(ctx, id)
+	if err != nil {
+		return store.ClientOverview{}, err
+	}
+	o := store.ClientOverview{Client: c, Suspended: r.IsSuspended(id)}
+	if o.Grants, o.UsedAt, err = r.Store.ClientUse(ctx, id, r.Now()); err != nil {
+		return o, fmt.Errorf("use of client: %w", err)
+	}
+	return o, nil
+}
+
+// Reviewed returns the clients of this deployment, by id.
+func (r *Registry) Reviewed(ctx context.Context) ([]store.ClientOverview, error) {
+	var out []store.ClientOverview
+	for id := range r.Presets {
+		o, err := r.Overview(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b store.ClientOverview) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+// Rules is what holds for clients that nobody reviewed, as it is in force.
+type Rules struct {
+	Policy
+	MaxUnused       int
+	Unused, Idle    time.Duration // kept when no user ever approved it; and after its last grant
+	Redirects, Name int           // at most: redirect URIs; characters of the name
+	GrantTypes      []string      // of those that register themselves
+	DocumentGrants  []string      // of those that a document describes
+	AuthMethods     []string
+	Algorithms      []string // of private_key_jwt
+	Schemes         []string // private URI schemes without a dot
+}
+
+// Rules returns what is in force.
+func (r *Registry) Rules() Rules {
+	return Rules{
+		Policy: r.Policy, MaxUnused: r.MaxUnused, Unused: unusedLifetime, Idle: idleLifetime, Redirects: maxRedirects, Name: maxName,
+		GrantTypes: offered, DocumentGrants: offeredToDocuments, AuthMethods: AuthMethods, Algorithms: Algorithms, Schemes: knownSchemes,
+	}
+}

@@ -1,0 +1,204 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"demo.example/services/authserver/store"
+)
+
+// suspendedUser: what a user had is over, and approving them again brings none
+// of it back.
+func (s *suite) suspendedUser() {
+	ctx := s.Context()
+	s.withGrant("g1")
+	s.must(s.AddTokens(ctx, tokenOf("g1", store.AccessToken, "a")))
+	other := john()
+	other.ID, other.Email = "user-2", "other@demo.example"
+	s.must(s.AddUser(ctx, other))
+	session := store.Session{ID: store.HashOf("mine"), UserID: "user-1", AuthTime: now, LastSeen: now, ExpiresAt: now.Add(time.Hour)}
+	others := session
+	others.ID, others.UserID = store.HashOf("other"), "user-2"
+	for _, sess := range []store.Session{session, others} {
+		s.must(s.AddSession(ctx, sess))
+		s.must(s.AddAdminSession(ctx, sess))
+	}
+	s.wants("SuspendUser of nobody", s.SuspendUser(ctx, "nobody"), store.ErrNotFound)
+	s.must(s.SuspendUser(ctx, "user-1"))
+	s.must(s.SetUserStatus(ctx, "user-1", store.UserApproved))
+
+	_, _, err := s.Session(ctx, session.ID)
+	s.wants("Session", err, store.ErrNotFound)
+	_, _, err = s.AdminSession(ctx, session.ID)
+	s.wants("AdminSession", err, store.ErrNotFound)
+	token, err := s.Token(ctx, store.HashOf("a"))
+	equal(s, "revoked", token.Grant.Revoked, err, true)
+	_, _, err = s.Session(ctx, others.ID)
+	s.wants("another's Session", err, nil)
+	_, _, err = s.AdminSession(ctx, others.ID)
+	s.wants("another's AdminSession", err, nil)
+}
+
+// suspendedClient: a client stays suspended until it is restored, however long
+// nobody uses it, and what it was granted is over for good.
+func (s *suite) suspendedClient() {
+	ctx := s.Context()
+	s.withGrant("g1")
+	s.must(s.KeepClient(ctx, "dcr-1", now.Add(time.Hour)))
+	for _, id := range []string{"dcr-1", "reviewed", "dcr-1"} {
+		s.must(s.SuspendClient(ctx, id, now))
+	}
+	s.must(s.Expire(ctx, now.Add(24*time.Hour)))
+	ids, err := s.SuspendedClients(ctx)
+	equal(s, "SuspendedClients", ids, err, []string{"dcr-1", "reviewed"})
+	all, err := s.ClientOverviews(ctx, 0, now, 10)
+	if err != nil || len(all) != 1 || !all[0].Suspended || all[0].Grants != 0 {
+		s.Errorf("%+v, %v", all, err)
+	}
+	for range 2 {
+		s.must(s.RestoreClient(ctx, "dcr-1"))
+	}
+	ids, err = s.SuspendedClients(ctx)
+	equal(s, "SuspendedClients after RestoreClient", ids, err, []string{"reviewed"})
+	g, err := s.GrantOverview(ctx, "g1", now)
+	equal(s, "revoked", g.Revoked, err, true)
+	s.must(s.Expire(ctx, now.Add(24*time.Hour)))
+	all, err = s.ClientOverviews(ctx, 0, now, 10)
+	equal(s, "ClientOverviews when it has expired", all, err, nil)
+}
+
+func (s *suite) adminSessions() {
+	ctx, user := s.Context(), john()
+	user.Role = "admin"
+	s.must(s.AddUser(ctx, user))
+	session := store.Session{ID: store.HashOf("cookie"), UserID: user.ID, AuthTime: now.Add(-time.Minute), LastSeen: now, ExpiresAt: now.Add(time.Hour)}
+	s.must(s.AddAdminSession(ctx, session))
+	got, owner, err := s.AdminSession(ctx, session.ID)
+	equal(s, "AdminSession", got, err, session)
+	equal(s, "its user", owner, err, user)
+	_, _, err = s.Session(ctx, session.ID)
+	s.wants("Session: it is another kind", err, store.ErrNotFound)
+
+	session.LastSeen = now.Add(time.Minute)
+	s.must(s.TouchAdminSession(ctx, session.ID, session.LastSeen))
+	got, _, err = s.AdminSession(ctx, session.ID)
+	equal(s, "AdminSession after TouchAdminSession", got, err, session)
+	s.must(s.Expire(ctx, now.Add(59*time.Minute)))
+	_, _, err = s.AdminSession(ctx, session.ID)
+	s.wants("AdminSession before its end", err, nil)
+	s.must(s.Expire(ctx, now.Add(time.Hour)))
+	_, _, err = s.AdminSession(ctx, session.ID)
+	s.wants("AdminSession after its end", err, store.ErrNotFound)
+
+	s.must(s.AddAdminSession(ctx, session))
+	for range 2 {
+		s.must(s.DeleteAdminSession(ctx, session.ID))
+	}
+	s.wants("TouchAdminSession after DeleteAdminSession", s.TouchAdminSession(ctx, session.ID, now), store.ErrNotFound)
+}
+
+// overviews: every list is complete, page by page.
+func (s *suite) overviews() {
+	ctx := s.Context()
+	for _, id := range []string{"g1", "g2", "g3"} {
+		s.withGrant(id)
+	}
+	other, document := john(), agent()
+	other.ID, other.Email, other.Status = "user-2", "a@demo.example", store.UserPending
+	document.ID, document.Registration = "https://a.example/c", store.RegisteredByDocument
+	s.must(s.AddUser(ctx, other))
+	s.must(s.SaveClient(ctx, document))
+	s.must(s.AddSession(ctx, store.Session{ID: store.HashOf("s"), UserID: "user-1", AuthTime: now, LastSeen: now, ExpiresAt: now.Add(time.Hour)}))
+	access := tokenOf("g2", store.AccessToken, "a")
+	s.must(s.AddTokens(ctx, access, tokenOf("g2", store.RefreshToken, "r")))
+	s.must(s.NoteUses(ctx, map[string]time.Time{"g2": now.Add(time.Minute)}))
+	s.must(s.RevokeGrant(ctx, "g3"))
+	after := now.Add(2 * time.Minute) // the codes have expired: g2 alone is good for something
+
+	var emails []string
+	for last := ""; ; {
+		page, err := s.Users(ctx, last, after, 1)
+		s.must(err)
+		if len(page) == 0 {
+			break
+		}
+		last = page[0].Email
+		emails = append(emails, last)
+		if want := map[string]int{"user-1": 1}[page[0].ID]; page[0].Sessions != want {
+			s.Errorf("%s has %d sessions, want %d", last, page[0].Sessions, want)
+		}
+	}
+	equal(s, "Users", emails, nil, []string{"a@demo.example", "john.doe@demo.example"})
+
+	var seen []string
+	for place := int64(0); ; {
+		page, err := s.ClientOverviews(ctx, place, after, 1)
+		s.must(err)
+		if len(page) == 0 {
+			break
+		}
+		place = page[0].Place
+		seen = append(seen, page[0].ID)
+	}
+	equal(s, "ClientOverviews", seen, nil, []string{document.ID, "dcr-1"})
+	grants, used, err := s.ClientUse(ctx, "dcr-1", after)
+	equal(s, "ClientUse: grants", grants, err, 2)
+	equal(s, "ClientUse: time", used, err, now.Add(time.Minute))
+	page, err := s.ClientOverviews(ctx, 0, after, 2)
+	if err != nil || page[1].Grants != 2 || !page[1].UsedAt.Equal(now.Add(time.Minute)) || cmp.Diff(agent(), page[1].Client) != "" {
+		s.Errorf("%+v, %v", page, err)
+	}
+
+	for name, tt := range map[string]struct {
+		user, client, before string
+		at                   time.Time
+		want                 []string
+	}{
+		"codes are good":       {"", "", "", now, []string{"g2", "g1"}},
+		"the next page":        {"", "", "g2", now, []string{"g1"}},
+		"tokens alone":         {"", "", "", after, []string{"g2"}},
+		"of the user":          {"user-1", "dcr-1", "", after, []string{"g2"}},
+		"of another user":      {"user-2", "", "", after, nil},
+		"of another client":    {"", document.ID, "", after, nil},
+		"when all has expired": {"", "", "", now.Add(time.Hour), nil},
+	} {
+		found, err := s.LiveGrants(ctx, tt.user, tt.client, tt.before, tt.at, 10)
+		var ids []string
+		for _, g := range found {
+			ids = append(ids, g.ID)
+			if g.User.Email != john().Email || !g.Live {
+				s.Errorf("%s: %+v", name, g)
+			}
+		}
+		equal(s, "LiveGrants, "+name, ids, err, tt.want)
+	}
+	one, err := s.LiveGrants(ctx, "", "", "", now, 1)
+	equal(s, "LiveGrants, at most", len(one), err, 1)
+	g, err := s.GrantOverview(ctx, "g1", after)
+	equal(s, "GrantOverview: not live", g.Live, err, false)
+	_, err = s.GrantOverview(ctx, "none", after)
+	s.wants("GrantOverview of none", err, store.ErrNotFound)
+
+	tokens, err := s.TokensOf(ctx, "g2", after, 10)
+	equal(s, "TokensOf", len(tokens), err, 2)
+	tokens, err = s.TokensOf(ctx, "g2", after, 1)
+	equal(s, "TokensOf, at most", tokens, err, []store.Token{access})
+	tokens, err = s.TokensOf(ctx, "g2", now.Add(time.Hour), 10)
+	equal(s, "TokensOf when they have expired", tokens, err, nil)
+
+	s.must(s.SetUserRegion(ctx, "user-1", "Asia"))
+	moved, err := s.User(ctx, "user-1")
+	equal(s, "SetUserRegion", moved.Region, err, "Asia")
+	s.wants("SetUserRegion of nobody", s.SetUserRegion(ctx, "nobody", "Asia"), store.ErrNotFound)
+	s.must(s.SuspendClient(ctx, "reviewed", now))
+	totals, err := s.Totals(ctx, after)
+	equal(s, "Totals", totals, err, store.Totals{Users: 2, Pending: 1, Clients: 2, SuspendedClients: 1, Grants: 2, Sessions: 1})
+
+	for i, p := range [][2]string{{"a", "1"}, {"a", "2"}, {"b", "2"}} {
+		_, err := s.LogPasscode(ctx, p[0], p[1], now.Add(time.Duration(i)*time.Minute), now.Add(-time.Hour), func(int, int, int) bool { return true })
+		s.must(err)
+	}
+	all, addresses, ips, err := s.PasscodesSince(ctx, now)
+	equal(s, "PasscodesSince", []int{all, addresses, ips}, err, []int{2, 2, 1})
+}
