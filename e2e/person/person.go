@@ -21,6 +21,7 @@ import (
 const (
 	John      = "john.doe@demo.example"       // USA
 	Jane      = "jane.test@demo.example"      // Europe
+	Admin     = "admin@demo.example"          // Europe, an administrator
 	Suspended = "suspended.user@demo.example" // known, not approved
 	Nobody    = "nobody@demo.example"         // unknown
 )

@@ -79,7 +79,7 @@ var confirmField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value
 // confirmForm returns the form of a page that asks for confirmation, and where
 // it goes.
 func confirmForm(page answer) (path string, form url.Values) {
-	body := page.Body[:strings.Index(page.Body, "<footer")] // which has a form of its own
+	body, _, _ := strings.Cut(page.Body, "<footer") // which has a form of its own
 	if m := regexp.MustCompile(`action="([^"]+)"`).FindStringSubmatch(body); m != nil {
 		path = m[1]
 	}

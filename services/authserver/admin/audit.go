@@ -149,23 +149,27 @@ func (s *Server) filter(ctx context.Context, sent map[string]string) (f audit.Fi
 	}
 	if strings.Contains(f.User, "@") {
 		u, err := s.Login.UserByEmail(ctx, f.User)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return f, "", err
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, store.ErrNotFound):
 			return f, "There is no user with this address.", nil
+		case err != nil:
+			return f, "", err
 		}
 		f.User = u.ID
 	}
-	for name, t := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
-		if sent[name] == "" {
-			continue
-		}
-		if *t, err = time.Parse(formTime, sent[name]); err != nil {
-			return f, "Write a time like " + s.Now().UTC().Format(formTime) + " (UTC).", nil
-		}
+	var ok1, ok2 bool
+	f.Since, ok1 = parseTime(sent["since"])
+	f.Until, ok2 = parseTime(sent["until"])
+	if !ok1 || !ok2 {
+		wrong = "Write a time like " + s.Now().UTC().Format(formTime) + " (UTC)."
 	}
-	return f, "", nil
+	return f, wrong, nil
+}
+
+// parseTime reads a time of the form; empty is none.
+func parseTime(sent string) (time.Time, bool) {
+	t, err := time.Parse(formTime, sent)
+	return t, err == nil || sent == ""
 }
 
 // story serves GET /admin/audit/story: how one request came about, from

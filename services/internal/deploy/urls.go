@@ -14,8 +14,9 @@ func (t *Tool) summary(pki certs.Result) {
   Issuer        %s
   Stocks API    %s
   Inbox         %s  (one-time passcodes arrive here)
+  Admin         %s  (for admin@demo.example)
 
-  Users         john.doe@demo.example (USA), jane.test@demo.example (Europe), admin@demo.example
+  Users         john.doe@demo.example (USA), jane.test@demo.example (Europe), admin@demo.example (administrator)
 
   Trust         make trust                       (browsers and curl; how for others: certs/README.md)
                 export NODE_EXTRA_CA_CERTS=%s   (Node)
@@ -23,5 +24,5 @@ func (t *Tool) summary(pki certs.Result) {
   Next          make tour     walks through the whole flow and shows every step
                 make down     stops it
 `,
-		t.Origin("")+"/", t.MCPResource(), t.Issuer(), t.APIResource()+"/stocks", t.Origin("mail")+"/", pki.CAFile)
+		t.Origin("")+"/", t.MCPResource(), t.Issuer(), t.APIResource()+"/stocks", t.Origin("mail")+"/", t.Origin("admin")+"/admin", pki.CAFile)
 }
