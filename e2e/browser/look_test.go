@@ -52,7 +52,7 @@ func (b *tab) look(name string) {
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range widths {
 			b.show(theme, width)
-			b.picture(fmt.Sprintf("%s-%s-%d.png", strings.ReplaceAll(name, " ", "-"), theme, width))
+			b.picture(fmt.Sprintf("%s-%s-%d.png", strings.NewReplacer(",", "", " ", "-").Replace(name), theme, width))
 			for _, violation := range b.barriers() {
 				b.Errorf("%s, %s, %d px: axe-core: %s", name, theme, width, violation)
 			}

@@ -45,11 +45,11 @@ func (s *setup) testOtherPages(t *testing.T) {
 		status  int64
 		says    string
 	}{
-		"start page":   {s.Origin("") + "/", 200, person.John},
-		"home":         {s.Issuer() + "/", 200, "This is where people sign in"},
-		"error":        {s.Issuer() + "/authorize?client_id=nobody", 400, "Request"},
-		"nothing":      {s.Origin("nothing") + "/", 404, "Nothing at nothing." + s.Domain},
-		"signed out 2": {s.Issuer() + "/signout", 200, "You are signed out"},
+		"start page": {s.Origin("") + "/", 200, person.John},
+		"home":       {s.Issuer() + "/", 200, "This is where people sign in"},
+		"error":      {s.Issuer() + "/authorize?client_id=nobody", 400, "Request"},
+		"nothing":    {s.Origin("nothing") + "/", 404, "Nothing at nothing." + s.Domain},
+		"nobody":     {s.Issuer() + "/signout", 200, "You are signed out"},
 	} {
 		b.expect(page.status, chromedp.Navigate(page.address))
 		b.reads(page.says)
@@ -66,12 +66,16 @@ func (s *setup) testHostileNames(t *testing.T, b *tab) {
 		warnings []string
 	}{
 		"markup": {
-			`</h2><script>document.title="owned"</script><img src="https://third.example/x" onerror="document.title='owned'"><b>Bank`,
-			"", []string{"Nobody checked who made it"},
+			`</h2><script>document.title="owned"</script>Bank`,
+			`“</h2><script>document.title='owned'</script>Bank”`, nil,
+		},
+		"image": {
+			`<img src=//third.example/x onerror=document.title="owned">`,
+			`“<img src=//third.example/x onerror=document.title='o…”`, nil,
 		},
 		"right-to-left": {"Good\u202egpj.eliforP\u202c", "“Good gpj.eliforP”", []string{"hidden characters"}},
 		"zero-width":    {"Stocks\u200b\u200dWeb", "“Stocks Web”", []string{"hidden characters", "is, or looks like, that of “Stocks Web”"}},
-		"very long":     {strings.Repeat("VeryLongName", 200), "“VeryLongNameVeryLongNameVeryLongNameVeryLongNam…”", nil},
+		"very long":     {strings.Repeat("VeryLongName", 8), "“VeryLongNameVeryLongNameVeryLongNameVeryLongNam…”", nil},
 		"look-alike":    {"МСР Inspector", "“МСР Inspector”", []string{"looks like, that of “MCP Inspector”"}},
 	}
 	for name, tt := range tests {
@@ -81,12 +85,8 @@ func (s *setup) testHostileNames(t *testing.T, b *tab) {
 				"client_name": tt.name, "redirect_uris": []string{s.client.redirect}, "token_endpoint_auth_method": "none",
 				"logo_uri": "https://third.example/logo.png", "client_uri": "https://third.example/",
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if answer.Status != 201 {
-				t.Logf("refused: %d %s", answer.Status, answer.Body)
-				return
+			if err != nil || answer.Status != 201 {
+				t.Fatalf("register: %+v %v", answer, err)
 			}
 			flow := agent.NewFlow(s.Deployment, agent.Client{ID: answer.Text("client_id"), RedirectURI: s.client.redirect}, s.MCPResource())
 			b.visit(flow.URL())
@@ -94,7 +94,7 @@ func (s *setup) testHostileNames(t *testing.T, b *tab) {
 				b.signIn(t, person.John)
 			}
 			shown := run(b, chromedp.Evaluate[string](`document.querySelector("#client-name bdi").textContent`))
-			if tt.shown != "" && shown != tt.shown {
+			if shown != tt.shown {
 				t.Errorf("shown as %q, want %q", shown, tt.shown)
 			}
 			if n := b.has("#client-name bdi *"); n > 0 {
@@ -118,11 +118,7 @@ func (s *setup) testWithoutScript(t *testing.T) {
 	b.signIn(t, person.John)
 	b.reads("Allow access?", "“Plain program”")
 	b.press(allow)
-	u, err := url.Parse(b.where())
-	if err != nil {
-		t.Fatal(err)
-	}
-	code, err := flow.Code(u)
+	code, err := flow.Code(b.location(t))
 	if err != nil {
 		t.Fatal(err)
 	}

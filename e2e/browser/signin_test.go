@@ -1,7 +1,6 @@
 package browser_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 
@@ -83,13 +82,12 @@ func (b *tab) passcode(t *testing.T, email, before string) string {
 
 // testDenied: who declines gets no harm, and the client is told.
 func (s *setup) testDenied(t *testing.T, b *tab) {
-	p := s.program(t, agent.Dynamic("Price watcher", s.client.redirect))
-	call := p.call(t.Context(), agent.Tool, nil)
-	b.visit(p.asks(t, call))
+	flow := s.flow(t, "Price watcher")
+	b.visit(flow.URL())
 	b.reads("Allow access?", "“Price watcher”")
 	b.press(decline)
-	if c := ends(t, call); c.err == nil || !strings.Contains(c.err.Error(), "access_denied") {
-		t.Errorf("the client was told %v, want access_denied", c.err)
+	if _, err := flow.Code(b.location(t)); err == nil || !strings.Contains(err.Error(), "access_denied") {
+		t.Errorf("the client was told %v, want access_denied", err)
 	}
 }
 
@@ -165,11 +163,7 @@ func (s *setup) testResend(t *testing.T, w waiting) {
 	w.press("main form button")
 	w.reads("Read the stock prices of your region, Europe")
 	w.press(allow)
-	u, err := url.Parse(w.where())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.flow.Code(u); err != nil {
+	if _, err := w.flow.Code(w.location(t)); err != nil {
 		t.Error(err)
 	}
 }

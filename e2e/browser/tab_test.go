@@ -2,6 +2,7 @@ package browser_test
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,16 @@ func (b *tab) where() string {
 	defer cancel()
 	address, _ := chromedp.Run(ctx, chromedp.Location()) // only said in failures, and compared with something
 	return address
+}
+
+// location is where, taken apart.
+func (b *tab) location(t *testing.T) *url.URL {
+	t.Helper()
+	u, err := url.Parse(b.where())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 // text is what can be read on the page, spaces collapsed.
