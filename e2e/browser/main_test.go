@@ -30,7 +30,10 @@ import (
 )
 
 // TestJourneys runs them one after the other, against one deployment: the later
-// ones find what the earlier ones left.
+// ones find what the earlier ones left. Each watches for what D3 forbids and
+// reads what O17 asks for; the names are where that matters.
+//
+// Those of the administration belong at the end, in a file of their own.
 func TestJourneys(t *testing.T) {
 	s := prepare(t)
 	resend := s.askForPasscode(t) // first: a new one may be asked for after half a minute

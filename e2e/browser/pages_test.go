@@ -71,7 +71,7 @@ func (s *setup) testHostileNames(t *testing.T, b *tab) {
 		},
 		"image": {
 			`<img src=//third.example/x onerror=document.title="owned">`,
-			`“<img src=//third.example/x onerror=document.title='o…”`, nil,
+			`“<img src=//third.example/x onerror=document.tit…”`, nil,
 		},
 		"right-to-left": {"Good\u202egpj.eliforP\u202c", "“Good gpj.eliforP”", []string{"hidden characters"}},
 		"zero-width":    {"Stocks\u200b\u200dWeb", "“Stocks Web”", []string{"hidden characters", "is, or looks like, that of “Stocks Web”"}},

@@ -35,7 +35,7 @@ func (s *setup) testFirstSignIn(t *testing.T) (*tab, *program) {
 	// Who gets what, until when, and where to undo it (O17).
 	b.look("consent, unverified")
 	b.reads("“Portfolio helper”", "Unverified", "Nobody checked who made it", "Careful.",
-		"Read the stock prices of your region, USA", s.MCPResource(), "30 days", s.Issuer()+"/account", person.John)
+		"Read the stock prices of your region, USA", s.MCPResource(), "Until ", "(30 days) at the latest", s.Issuer()+"/account", person.John)
 	b.press(allow)
 	if c := ends(t, call); c.err != nil || c.result.IsError {
 		t.Fatalf("the call that was allowed: %+v, %v", c.result, c.err)

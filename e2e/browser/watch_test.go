@@ -40,6 +40,13 @@ func (w *watch) allow(status int64) {
 	w.status = status
 }
 
+// allowed is the status that the document has.
+func (w *watch) allowed() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status
+}
+
 // see takes note of an event.
 func (w *watch) see(event any) {
 	w.mu.Lock()
