@@ -25,8 +25,9 @@ type callback struct {
 	waiting map[string]chan *url.URL // by state
 }
 
-// arrived is what a browser shows once it is back.
-const arrived = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Back</title><link rel="icon" href="data:,"></head><body><main><h1>You can go back to your program</h1></main></body></html>`
+// arrived is what a browser shows once it is back. Its title tells whether
+// scripts run.
+const arrived = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>No scripts</title><link rel="icon" href="data:,"></head><body><main><h1>You can go back to your program</h1></main><script>document.title = "Scripts"</script></body></html>`
 
 func listen(t *testing.T) *callback {
 	t.Helper()

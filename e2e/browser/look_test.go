@@ -49,11 +49,12 @@ func (b *tab) look(name string) {
 	}
 	b.checkContent(name)
 	b.s.seen[name] = b.measure(name)
+	axe := b.axe()
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range widths {
 			b.show(theme, width)
 			b.picture(fmt.Sprintf("%s-%s-%d.png", strings.NewReplacer(",", "", " ", "-").Replace(name), theme, width))
-			for _, violation := range b.barriers() {
+			for _, violation := range b.barriers(axe) {
 				b.Errorf("%s, %s, %d px: axe-core: %s", name, theme, width, violation)
 			}
 			if wide := run(b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > width {
@@ -97,12 +98,11 @@ func (b *tab) picture(file string) {
 	}
 }
 
-// barriers are what axe-core finds. It runs in a world of its own, so that the
-// page's policy stays as it is and neither sees the other's variables; preload
-// would have it ask for style sheets, which the policy forbids.
-func (b *tab) barriers() []string {
+// axe loads axe-core into a world of its own, so that the page's policy stays
+// as it is and neither sees the other's variables.
+func (b *tab) axe() chromedp.EvaluateOption {
 	b.Helper()
-	return run(b, func(ctx context.Context, t *chromedp.Target) ([]string, error) {
+	return run(b, func(ctx context.Context, t *chromedp.Target) (chromedp.EvaluateOption, error) {
 		tree, err := chromedp.Call(ctx, page.GetFrameTree, struct{}{})
 		if err != nil {
 			return nil, err
@@ -111,13 +111,18 @@ func (b *tab) barriers() []string {
 		if err != nil {
 			return nil, err
 		}
-		here := func(p *runtime.EvaluateParams) { p.ContextID = world.ExecutionContextID }
-		if _, err := chromedp.Evaluate[chromedp.Void](b.s.axe, here)(ctx, t); err != nil {
-			return nil, fmt.Errorf("load axe-core: %w", err)
-		}
-		return chromedp.Evaluate[[]string](`axe.run(document, {preload: false}).then(r => r.violations.map(v =>
-			v.id + ": " + v.help + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join(" | ")))`, here, chromedp.EvalAwaitPromise)(ctx, t)
+		there := func(p *runtime.EvaluateParams) { p.ContextID = world.ExecutionContextID }
+		_, err = chromedp.Evaluate[chromedp.Void](b.s.axe, there)(ctx, t)
+		return there, err
 	})
+}
+
+// barriers are what axe-core finds. Preload would have it ask for style sheets,
+// which the policy forbids.
+func (b *tab) barriers(axe chromedp.EvaluateOption) []string {
+	b.Helper()
+	return run(b, chromedp.Evaluate[[]string](`axe.run(document, {preload: false}).then(r => r.violations.map(v =>
+		v.id + ": " + v.help + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join(" | ")))`, axe, chromedp.EvalAwaitPromise))
 }
 
 // measure asks for the page that is shown, and for its style sheet, as the
@@ -128,7 +133,7 @@ func (b *tab) measure(name string) measured {
 	sheet := run(b, chromedp.Evaluate[string](`document.querySelector("link[rel=stylesheet]").href`))
 	method, _ := b.last()
 	m := measured{weight: len(run(b, chromedp.Evaluate[string](`document.documentElement.outerHTML`)))}
-	answer, err := agent.Get(b.ctx, b.s.Deployment.Client(), sheet, "")
+	answer, err := agent.Get(b.ctx, b.s.Client(), sheet, "")
 	if err != nil || answer.Status != http.StatusOK {
 		b.Fatalf("%s: %+v %v", sheet, answer, err)
 	}
@@ -169,7 +174,7 @@ func (b *tab) load(address string) (time.Duration, error) {
 	for _, cookie := range b.cookies(address) {
 		req.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value})
 	}
-	resp, err := b.s.Deployment.Client().Do(req)
+	resp, err := b.s.Client().Do(req)
 	if err != nil {
 		return 0, err
 	}

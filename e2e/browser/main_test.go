@@ -36,6 +36,7 @@ import (
 // Those of the administration belong at the end, in a file of their own.
 func TestJourneys(t *testing.T) {
 	s := prepare(t)
+	t.Run("the watch is awake", s.testWatch)
 	resend := s.askForPasscode(t) // first: a new one may be asked for after half a minute
 	john, program := s.testFirstSignIn(t)
 	t.Run("consent denied", func(t *testing.T) { s.testDenied(t, john.in(t)) })

@@ -121,7 +121,7 @@ func (s *setup) testTakeBack(t *testing.T, b *tab, p *program) {
 func (s *setup) refused(t *testing.T, token string, since time.Time) {
 	t.Helper()
 	for {
-		answer, err := agent.Get(t.Context(), s.Deployment.Client(), s.MCPResource(), token)
+		answer, err := agent.Get(t.Context(), s.Client(), s.MCPResource(), token)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -118,6 +118,9 @@ func (s *setup) testWithoutScript(t *testing.T) {
 	b.signIn(t, person.John)
 	b.reads("Allow access?", "“Plain program”")
 	b.press(allow)
+	if title := run(b, chromedp.Title()); title != "No scripts" {
+		t.Errorf("scripts ran: the client's page calls itself %q", title)
+	}
 	code, err := flow.Code(b.location(t))
 	if err != nil {
 		t.Fatal(err)

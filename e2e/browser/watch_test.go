@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
 )
 
 // watch listens to what the browser tells a developer. Whatever no page may
@@ -103,6 +104,26 @@ func (w *watch) last() (method string, loaded []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.method, append([]string(nil), w.loaded...)
+}
+
+// testWatch: a page that does what none may do is noticed, or the silence of the
+// others would mean nothing.
+func (s *setup) testWatch(t *testing.T) {
+	b := s.window(t)
+	b.do(chromedp.Navigate(`data:text/html,<meta http-equiv="Content-Security-Policy" content="style-src 'none'"><p style="color:red"><input><img src="https://third.example/x"><script>console.error("x"); nothing()</script>`))
+	b.wait(`document.readyState == "complete" ? "loaded" : ""`)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	got := strings.Join(b.problems, "\n")
+	b.problems = nil
+	for _, want := range []string{
+		"the console has a error", "a script failed", "Content Security Policy", "a request to a third party: https://third.example/x",
+		"a Image could not be loaded: net::ERR_NAME_NOT_RESOLVED",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("nothing was said of %q: %s", want, got)
+		}
+	}
 }
 
 // isOurs tells whether an address is the deployment's, or the client's that the
