@@ -151,6 +151,11 @@ clients: need-go $(clients)/$(installed) ## MCP Inspector, mcp-remote and the Ty
 	@cp e2e/clients/*.mjs $(clients)
 	CLIENTS=$(abspath $(clients)) go test -count=1 -v ./e2e/clients
 
+.PHONY: browser
+axe := $(run)/tools/browser
+browser: need-go $(axe)/$(installed) ## What people do, in headless Chromium, with axe-core on every page; SCREENSHOTS= for the pictures (.run/screenshots); needs npm
+	AXE=$(abspath $(axe)) SCREENSHOTS=$(abspath $(or $(SCREENSHOTS),$(run)/screenshots)) go test -count=1 -v ./e2e/browser
+
 .PHONY: lint
 lint: need-go ## gofmt, and golangci-lint with go vet and staticcheck in it
 	@unformatted=$$(gofmt -l services e2e); [ -z "$$unformatted" ] || { echo "gofmt -w:"; echo "$$unformatted"; exit 1; } >&2

@@ -123,7 +123,7 @@ func TestDocumentClient(t *testing.T) {
 		}
 	}
 	// D18: a name and a domain are no proof of the program behind localhost.
-	if !strings.Contains(page.Body, "Any program on this computer can use that name") {
+	if !strings.Contains(page.Body, "Any program on this computer can call itself that") {
 		t.Error("D18: no warning of a redirect to localhost")
 	}
 	tokens := h.post(h.newBrowser(), "/token", redeemForm(id, h.decide(browser, page, "allow").Get("code")))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,7 +40,7 @@ func (s *server) consentPage(c echo.Context) error {
 	}
 	return s.page(c, http.StatusOK, "consent", v, map[string]any{
 		"User": user, "As": s.formToken(v.Request.ID, user.ID),
-		"Can": abilities(v.Request.Client, v.Request.Scope, user), "HowLong": howLong(v.Request.Client), "Account": s.cfg.Issuer() + "/account",
+		"Can": abilities(v.Request.Client, v.Request.Scope, user), "HowLong": howLong(v.Request.Client, s.now()), "Issuer": s.cfg.Issuer(),
 	})
 }
 
@@ -140,9 +141,9 @@ func abilities(c store.Client, scope string, u store.User) []string {
 }
 
 // howLong says in plain words how long a client keeps what it is given.
-func howLong(c store.Client) string {
+func howLong(c store.Client, now time.Time) string {
 	if clients.AllowsGrant(c, "refresh_token") {
-		return "For up to 30 days, also while you are away. It ends earlier when it is not used for a week."
+		return "Until " + now.Add(grants.GrantLifetime).UTC().Format("2 January 2006") + " (30 days) at the latest, also while you are away. It ends earlier when it is not used for a week."
 	}
-	return "For 15 minutes."
+	return "For 15 minutes, until " + now.Add(grants.AccessLifetime).UTC().Format("15:04 MST") + "."
 }

@@ -102,7 +102,7 @@ func (s *server) viewOf(c store.Client, redirectURI string) clientView {
 	}
 	if clients.IsLoopback(redirectURI) {
 		v.Goes = "a program on the computer that this browser runs on (" + v.Goes + ")"
-		v.Warnings = append(v.Warnings, "Any program on this computer can use that name. Go on only if you just started this yourself.")
+		v.Warnings = append(v.Warnings, "Any program on this computer can call itself that. Go on only if you just started this yourself.")
 	}
 	return v
 }

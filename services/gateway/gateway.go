@@ -92,7 +92,8 @@ func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Hand
 		Watch: revocation.NewWatch(cfg.TokenCacheTTL, time.Now), Log: log,
 	}
 	tokens := newTokenCache(cfg.TokenCacheBytes, follower.Watch, time.Now, as.phantom)
-	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), way, log)), log, false), follower
+	services := newStates(routes(cfg), transport, time.Now)
+	return httpserver.Wrap(guard(newRouter(cfg, tokens, newProofs(secret), services, way, log)), log, false), follower
 }
 
 // tlsConfig allows TLS 1.2 and 1.3, and of TLS 1.2 only the suites with

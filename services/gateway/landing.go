@@ -16,10 +16,10 @@ var pages = template.Must(template.ParseFS(web, "web/*.html"))
 
 // newLanding serves the bare domain: a page that says what runs here and what
 // to do first, and the gateway's own health.
-func newLanding(s site.Site, health http.HandlerFunc) http.Handler {
+func newLanding(s site.Site, services *states, health http.HandlerFunc) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		writePage(w, r, s, http.StatusOK, "landing.html")
+		writePage(w, s, http.StatusOK, "landing.html", services.current(r.Context()))
 	})
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=300")
@@ -32,18 +32,18 @@ func newLanding(s site.Site, health http.HandlerFunc) http.Handler {
 // newNotFoundPage answers for names below the domain that stand for nothing.
 func newNotFoundPage(s site.Site) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		writePage(w, r, s, http.StatusNotFound, "notfound.html")
+		writePage(w, s, http.StatusNotFound, "notfound.html", r.Host) // as the browser named it
 	})
 }
 
 // writePage answers with a page that can load the one style sheet and do
-// nothing else, whatever ends up in it.
-func writePage(w http.ResponseWriter, r *http.Request, s site.Site, status int, name string) {
+// nothing else, whatever ends up in it. about is what the page is about.
+func writePage(w http.ResponseWriter, s site.Site, status int, name string, about any) {
 	var page bytes.Buffer
 	err := pages.ExecuteTemplate(&page, name, struct {
-		Site site.Site
-		Host string // as the browser named it
-	}{s, r.Host})
+		Site  site.Site
+		About any
+	}{s, about})
 	if err != nil {
 		panic(err) // a mistake in the template; httpserver.Wrap answers
 	}

@@ -94,10 +94,10 @@ func anyOf(all ...func(string) bool) func(string) bool {
 
 // newRouter finds the handler of a request by its host. The way to a service
 // is made by its name and origin.
-func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, way func(string, url.URL) http.RoundTripper, log *slog.Logger) http.Handler {
+func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, services *states, way func(string, url.URL) http.RoundTripper, log *slog.Logger) http.Handler {
 	quotas := newQuotas(cfg)
 	hosts := map[string]http.Handler{
-		cfg.Host(""):       newLanding(cfg.Site, serveHealth(tokens.revoked)),
+		cfg.Host(""):       newLanding(cfg.Site, services, serveHealth(tokens.revoked)),
 		cfg.Host("client"): newClientDocument(cfg.Site),
 	}
 	for _, rt := range routes(cfg) {
