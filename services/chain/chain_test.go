@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"demo.example/services/authserver"
+	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
 	"demo.example/services/authserver/store/sqlite"
 	"demo.example/services/gateway"
@@ -117,11 +118,12 @@ func (c *chain) run(t *testing.T, addr string, run func(context.Context, []strin
 // A user has tokens for both resources.
 type user struct {
 	name, region string
-	mcp, api     string // access tokens
+	mcp, api     string        // access tokens
+	ago          time.Duration // since the sign-in
 }
 
 // signIn puts the users and their tokens into the database, as if they had
-// just signed in, and names them.
+// signed in, and names them.
 func (c *chain) signIn(t *testing.T, file string, users []*user) {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), file)
@@ -135,10 +137,10 @@ func (c *chain) signIn(t *testing.T, file string, users []*user) {
 			u.name, u.mcp, u.api = fmt.Sprintf("user-%04d", i), rand.Text()+rand.Text(), rand.Text()+rand.Text()
 			err := db.AddUser(ctx, store.User{ID: u.name, Email: u.name + "@demo.example", Region: u.region, Role: "user", Status: store.UserApproved})
 			if err == nil {
-				err = addToken(ctx, db, u.name, agent, c.MCPResource(), "stocks/read", u.mcp)
+				err = addToken(ctx, db, u, agent, c.MCPResource(), "stocks/read", u.mcp)
 			}
 			if err == nil {
-				err = addToken(ctx, db, u.name, webApp, c.APIResource(), "stocks/read stocks/trade", u.api)
+				err = addToken(ctx, db, u, webApp, c.APIResource(), "stocks/read stocks/trade", u.api)
 			}
 			return err
 		})
@@ -152,18 +154,18 @@ func (c *chain) signIn(t *testing.T, file string, users []*user) {
 	}
 }
 
-// addToken stores what a user allowed a client, and an access token for it.
-func addToken(ctx context.Context, db *sqlite.DB, userID, clientID, resource, scope, secret string) error {
-	now := time.Now()
-	end := now.Add(15 * time.Minute)
+// addToken stores what the user allowed a client, and an access token for it.
+func addToken(ctx context.Context, db *sqlite.DB, u *user, clientID, resource, scope, secret string) error {
+	then := time.Now().Add(-u.ago)
 	grant := store.Grant{
-		ID: rand.Text(), UserID: userID, ClientID: clientID, Resource: resource, Scope: scope, AuthTime: now, CreatedAt: now, ExpiresAt: end,
+		ID: rand.Text(), UserID: u.name, ClientID: clientID, Resource: resource, Scope: scope, AuthTime: then, CreatedAt: then, ExpiresAt: then.Add(time.Hour),
 	}
-	if err := db.AddGrant(ctx, grant, store.Code{Hash: store.HashOf(rand.Text()), GrantID: grant.ID, ClientID: clientID, ExpiresAt: now}); err != nil {
+	if err := db.AddGrant(ctx, grant, store.Code{Hash: store.HashOf(rand.Text()), GrantID: grant.ID, ClientID: clientID, ExpiresAt: then}); err != nil {
 		return err
 	}
 	return db.AddTokens(ctx, store.Token{
-		Hash: store.HashOf(secret), ID: rand.Text(), Kind: store.AccessToken, GrantID: grant.ID, Scope: scope, IssuedAt: now, ExpiresAt: end,
+		Hash: store.HashOf(secret), ID: rand.Text(), Kind: store.AccessToken, GrantID: grant.ID, Scope: scope,
+		IssuedAt: then, ExpiresAt: then.Add(grants.AccessLifetime),
 	})
 }
 
@@ -179,6 +181,26 @@ func (c *chain) do(ctx context.Context, method, address, token, body string) (st
 	if method == http.MethodPost && address == c.MCPResource() {
 		req.Header.Set("Mcp-Protocol-Version", "2025-11-25")
 	}
+	return c.send(req)
+}
+
+// post sends a form to the authorization server, through the gateway.
+func (c *chain) post(ctx context.Context, clientID, path string, form url.Values) (status int, answer string, err error) {
+	if clientID == agent { // which has no secret
+		form.Set("client_id", clientID)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Issuer()+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if clientID != agent {
+		req.SetBasicAuth(clientID, "client-"+clientID+secretFor)
+	}
+	return c.send(req)
+}
+
+func (c *chain) send(req *http.Request) (status int, answer string, err error) {
 	resp, err := c.client.Do(req)
 	if err != nil {
 		return 0, "", err
@@ -190,27 +212,11 @@ func (c *chain) do(ctx context.Context, method, address, token, body string) (st
 
 // revoke ends an access token of a client.
 func (c *chain) revoke(ctx context.Context, clientID, token string) error {
-	form := url.Values{"token": {token}}
-	if clientID == agent { // which has no secret
-		form.Set("client_id", clientID)
+	status, answer, err := c.post(ctx, clientID, "/revoke", url.Values{"token": {token}})
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("/revoke: %d %s", status, answer)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Issuer()+"/revoke", strings.NewReader(form.Encode()))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if clientID == webApp {
-		req.SetBasicAuth(clientID, "client-stocks-web"+secretFor)
-	}
-	resp, err := c.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("/revoke: %s", resp.Status)
-	}
-	return nil
+	return err
 }
 
 // lastLines keeps the end of a log, for a test that fails.
