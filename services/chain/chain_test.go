@@ -50,7 +50,7 @@ const (
 const secretFor = "-secret-0123456789abcdef0123456789"
 
 // startChain runs the services until the test ends.
-func startChain(t *testing.T, users []*user) *chain {
+func startChain(t testing.TB, users []*user) *chain {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi"} {
@@ -72,7 +72,7 @@ func startChain(t *testing.T, users []*user) *chain {
 	c.run(t, mcp, stocksmcp.Run, append(inside, "LISTEN_ADDR="+mcp, "CLIENT_SECRET_FILE="+filepath.Join(dir, "client-stocksmcp"))...)
 	c.run(t, front, gateway.Run, append(inside, "LISTEN_ADDR="+front, "HEALTH_LISTEN_ADDR="+freeAddr(t),
 		"TLS_CERT_FILE="+pki.CertFile, "TLS_KEY_FILE="+pki.KeyFile, "CLIENT_SECRET_FILE="+filepath.Join(dir, "client-gateway"),
-		"REQUESTS_PER_CLIENT=1000000", "REFUSALS_PER_IP=1000000")...) // all users are at one client, and at one address
+		"REQUESTS_PER_USER=1000000", "REQUESTS_PER_CLIENT=1000000", "REFUSALS_PER_IP=1000000")...) // all users are at one client and one address
 
 	ca, err := os.ReadFile(pki.CAFile)
 	if err != nil {
@@ -92,7 +92,7 @@ func startChain(t *testing.T, users []*user) *chain {
 }
 
 // run runs a service until the test ends, and waits until it listens.
-func (c *chain) run(t *testing.T, addr string, run func(context.Context, []string, io.Writer) error, environ ...string) {
+func (c *chain) run(t testing.TB, addr string, run func(context.Context, []string, io.Writer) error, environ ...string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -124,7 +124,7 @@ type user struct {
 
 // signIn puts the users and their tokens into the database, as if they had
 // signed in, and names them.
-func (c *chain) signIn(t *testing.T, file string, users []*user) {
+func (c *chain) signIn(t testing.TB, file string, users []*user) {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), file)
 	if err != nil {
@@ -240,7 +240,7 @@ func (l *lastLines) String() string {
 	return l.buf.String()
 }
 
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"time"
 
 	"demo.example/services/internal/config"
@@ -51,6 +52,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// As in the MCP server: answers leave garbage, and little is kept.
+	debug.SetGCPercent(400)
+
 	log := service.Logger(stderr, "stocksapi", cfg.LogLevel)
 	stocks, err := loadCatalog()
 	if err != nil {
