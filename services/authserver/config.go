@@ -35,9 +35,8 @@ type Config struct {
 
 	KeyLifetime time.Duration `env:"KEY_LIFETIME" envDefault:"720h"` // how long a key signs before the next one does
 
-	// How long, and how many of, the events of the audit trail are kept.
-	AuditRetention time.Duration `env:"AUDIT_RETENTION" envDefault:"2160h"`
-	AuditMaxEvents int           `env:"AUDIT_MAX_EVENTS" envDefault:"1000000"`
+	AuditRetention time.Duration `env:"AUDIT_RETENTION" envDefault:"2160h"`    // how long the events of the audit trail are kept
+	AuditMaxEvents int           `env:"AUDIT_MAX_EVENTS" envDefault:"1000000"` // how many of them at most
 
 	// An hour's passcodes: for an address, from an IP address, in all.
 	PasscodesPerAddress int `env:"PASSCODES_PER_ADDRESS" envDefault:"60"`
