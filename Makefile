@@ -106,7 +106,7 @@ bench: need-go ## What requests cost the authorization server, with a million li
 	BENCH=1000000 go test -count=1 -timeout 30m -v -run '^TestBench$$' ./services/authserver
 
 .PHONY: bench-gateway
-bench-gateway: need-go $(run)/tools/clients/node_modules/.package-lock.json ## Gateway and MCP server beside nginx and the TypeScript SDK's examples; Linux, two idle cores, npm
+bench-gateway: need-go $(run)/tools/clients/node_modules/.package-lock.json ## Gateway and MCP server beside nginx, a bare go-sdk server and the TypeScript SDK's examples; Linux, two idle cores, npm
 	BENCH_GATEWAY=$(abspath $(run)/tools/clients) go test -count=1 -timeout 15m -v ./e2e/bench
 
 # The conformance suite and the clients are programs on Node, which comes with

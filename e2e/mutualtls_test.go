@@ -20,7 +20,7 @@ import (
 // services' network is refused in the handshake unless they hold the
 // certificate of a service that has business there, and holding one is no
 // reason to be believed: the token is judged all the same
-// (TestEachServiceChecksItsToken).
+// (TestAudienceMatrix).
 func TestServicesAnswerOnlyOneAnother(t *testing.T) {
 	if !demo.MutualTLS() {
 		t.Skip("local processes listen on loopback alone, without TLS")

@@ -299,45 +299,6 @@ func TestRevocation(t *testing.T) {
 	eventually(t, "revocation", func() error { return refused(t, token) })
 }
 
-// TestAudienceMatrix: at the public edge each kind of token is good at one
-// resource or at none (attack X11; behind the edge it is
-// TestEachServiceChecksItsToken).
-func TestAudienceMatrix(t *testing.T) {
-	answer := tokens(t, agent.NewFlow(demo.Deployment, newClient(t), demo.MCPResource()), person.John)
-	forMCP, forAPI := answer.Text("access_token"), apiToken(t, person.John)
-	jwtMCP, jwtAPI := phantom(t, forMCP), phantom(t, forAPI)
-	tests := map[string]struct {
-		token    string
-		mcp, api int
-	}{
-		"opaque token for the MCP server": {forMCP, 200, 401},
-		"opaque token for the API":        {forAPI, 401, 200},
-		"JWT for the MCP server":          {jwtMCP, 401, 401},
-		"JWT for the API":                 {jwtAPI, 401, 401},
-		"exchanged JWT":                   {exchanged(t, jwtMCP), 401, 401},
-		"refresh token":                   {answer.Text("refresh_token"), 401, 401},
-		"nobody's token":                  {strings.Repeat("n", 43), 401, 401},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			mcp, err := callTool(t.Context(), demo.Client(), demo.MCPResource(), tt.token)
-			want(t, mcp, err, tt.mcp)
-			api, err := agent.Get(t.Context(), demo.Client(), demo.APIResource()+"/stocks", tt.token)
-			want(t, api, err, tt.api)
-			for _, answer := range []*agent.Answer{mcp, api} {
-				challenge := answer.Header.Get("WWW-Authenticate")
-				if answer.Status == http.StatusUnauthorized && !(strings.Contains(challenge, `error="invalid_token"`) && strings.Contains(challenge, "resource_metadata=")) {
-					t.Errorf("the challenge is %q, want invalid_token and resource_metadata", challenge)
-				}
-			}
-		})
-	}
-	t.Run("token in the URL", func(t *testing.T) {
-		answer, err := agent.Get(t.Context(), demo.Client(), demo.APIResource()+"/stocks?access_token="+forAPI, "")
-		want(t, answer, err, http.StatusUnauthorized)
-	})
-}
-
 // TestIntrospectionIsForTheGateway: nobody else learns what is behind a token.
 func TestIntrospectionIsForTheGateway(t *testing.T) {
 	client := newClient(t)

@@ -24,11 +24,12 @@ import (
 const calls, warmUp = 3000, 500
 
 // TestToolCall compares a whole authorized tools/call (TLS, gateway, MCP
-// server, stocks API, all of it on one core) with one at the example servers
-// of the TypeScript SDK, plain HTTP and open to everybody, on one core as
-// well. One example is like this deployment's server: it keeps nothing between
-// requests and streams its answers. The other is the fastest of them: it keeps
-// a session, and answers with JSON.
+// server, stocks API, all of it on one core) with one at servers on plain HTTP
+// that are open to everybody, on one core as well: one on the same SDK that
+// gives the same answer from memory (bare_linux_test.go), and the example
+// servers of the TypeScript SDK. One of these is like this deployment's server:
+// it keeps nothing between requests and streams its answers. The other is the
+// fastest of them: it keeps a session, and answers with JSON.
 func TestToolCall(t *testing.T) {
 	installed := os.Getenv("BENCH_GATEWAY")
 	if installed == "" {
@@ -41,7 +42,18 @@ func TestToolCall(t *testing.T) {
 	onCore(t, 1)
 	l.run(t, warmUp)
 	ours := l.run(t, calls)
-	t.Logf("%-28s %v", "this deployment", ours)
+	t.Logf("%-28s %v; one at a time %v", "this deployment", ours, l.alone(t, warmUp).median)
+	compare := func(t *testing.T, l load) {
+		onCore(t, 1)
+		l.run(t, warmUp)
+		theirs := l.run(t, calls)
+		t.Logf("%v; this deployment does %.2f of its requests a second, with %.2f times the CPU",
+			theirs, ours.perSecond/theirs.perSecond, float64(ours.cpu)/float64(theirs.cpu))
+	}
+	t.Run("bare go-sdk server", func(t *testing.T) {
+		onCore(t, 0)
+		compare(t, startBare(ctx, t, l))
+	})
 	for _, example := range []struct{ name, tool, arguments, answer string }{
 		{"simpleStatelessStreamableHttp", "start-notification-stream", `{"interval":0,"count":1}`, "Started sending"},
 		{"jsonResponseStreamableHttp", "greet", `{"name":"John"}`, "Hello, John!"},
@@ -49,7 +61,7 @@ func TestToolCall(t *testing.T) {
 		t.Run(example.name, func(t *testing.T) {
 			onCore(t, 0)
 			pid, session := startExample(ctx, t, installed, example.name)
-			l := load{
+			compare(t, load{
 				client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}},
 				request: func() (*http.Request, error) {
 					req, err := call(ctx, exampleServer, example.tool, example.arguments)
@@ -60,12 +72,7 @@ func TestToolCall(t *testing.T) {
 				},
 				answer: example.answer,
 				cpu:    func() int { return ticks(pid) },
-			}
-			onCore(t, 1)
-			l.run(t, warmUp)
-			theirs := l.run(t, calls)
-			t.Logf("%v; this deployment does %.2f of its requests a second, by CPU %.2f",
-				theirs, ours.perSecond/theirs.perSecond, float64(theirs.cpu)/float64(ours.cpu))
+			})
 		})
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"unsafe"
 )
 
-// connections is how many requests are under way at a time.
+// connections is how many requests are under way at a time, but for alone.
 const connections = 16
 
 // load is what to send, n times, to a program that runs on a core of its own.
@@ -40,11 +40,23 @@ type figures struct {
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%6.0f requests/s, %5d µs of CPU each, median %v", f.perSecond, f.cpu.Microseconds(), f.median.Round(10*time.Microsecond))
+	return fmt.Sprintf("%6.0f requests/s, %5d µs of CPU each, median %v", f.perSecond, f.cpu.Microseconds(), f.median.Round(time.Microsecond))
 }
 
 // run sends the request n times and checks each answer.
 func (l load) run(t *testing.T, n int) figures {
+	t.Helper()
+	return l.runOn(t, connections, n)
+}
+
+// alone does so one request after another: the median is what a request takes
+// where nothing else goes on.
+func (l load) alone(t *testing.T, n int) figures {
+	t.Helper()
+	return l.runOn(t, 1, n)
+}
+
+func (l load) runOn(t *testing.T, connections, n int) figures {
 	t.Helper()
 	var sent atomic.Int64
 	var mu sync.Mutex

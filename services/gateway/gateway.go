@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,6 +38,12 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+	// Requests leave much garbage and little that is kept, but for the tokens.
+	// Collecting less often saves a tenth of the CPU of a request. The limit
+	// keeps it below what compose.yaml gives the container.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(32<<20 + 2*int64(cfg.TokenCacheBytes))
+
 	log := service.Logger(stderr, "gateway", cfg.LogLevel)
 	cert, err := loadCertificate(cfg, log)
 	if err != nil {

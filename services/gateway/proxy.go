@@ -47,10 +47,9 @@ func newProxy(rt route, transport http.RoundTripper, log *slog.Logger) http.Hand
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			rt.fail(w, r, err, log)
 		},
-		Transport:     transport,
-		FlushInterval: -1, // a stream's events are seen when they happen
-		BufferPool:    &buffers,
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Transport:  transport, // answers of no known length, such as streams, are passed on as they come
+		BufferPool: &buffers,
+		ErrorLog:   slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
 

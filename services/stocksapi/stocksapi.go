@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"time"
 
 	"demo.example/services/internal/audit"
@@ -56,6 +57,9 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// As in the MCP server: answers leave garbage, and little is kept.
+	debug.SetGCPercent(400)
+
 	secret, err := config.ReadSecret("CLIENT_SECRET_FILE", cfg.ClientSecretFile)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)

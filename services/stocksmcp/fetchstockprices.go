@@ -35,7 +35,7 @@ const symbolsAtOnce = 10
 
 func (t *fetchStockPrices) addTo(server *mcp.Server) {
 	closedWorld := false
-	mcp.AddTool(server, &mcp.Tool{
+	addTypedTool(server, &mcp.Tool{
 		Name:  "fetch-stock-prices",
 		Title: "Fetch stock prices",
 		Description: "Returns the latest prices of stocks in the region of the signed-in user: of all, or of those whose symbols are given. " +

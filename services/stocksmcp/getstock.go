@@ -35,7 +35,7 @@ const daysAtOnce = 90
 
 func (t *getStock) addTo(server *mcp.Server) {
 	closedWorld := false
-	mcp.AddTool(server, &mcp.Tool{
+	addTypedTool(server, &mcp.Tool{
 		Name:  "get-stock",
 		Title: "Get a stock",
 		Description: "Returns the latest price of one stock in the region of the signed-in user and, " +

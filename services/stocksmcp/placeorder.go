@@ -45,7 +45,7 @@ type orderOutcome struct {
 
 func (t *placeOrder) addTo(server *mcp.Server) {
 	destructive, closedWorld := true, false
-	mcp.AddTool(server, &mcp.Tool{
+	addTypedTool(server, &mcp.Tool{
 		Name:  placeOrderName,
 		Title: "Place an order",
 		Description: "Buys or sells shares of one stock in the region of the signed-in user, at once and at the limit or better, or not at all. " +

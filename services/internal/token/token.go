@@ -2,12 +2,13 @@
 // the gateway. The MCP server and the stocks API each run it with their own
 // audience: being behind the gateway is no reason to be believed.
 //
-// Start at Verify; keys.go fetches the issuer's keys, middleware.go puts a
-// Verifier in front of a handler.
+// Start at Verify; keys.go fetches the issuer's keys, remembered.go spares
+// their use, middleware.go puts a Verifier in front of a handler.
 package token
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,6 +140,8 @@ func (c Claims) Validate() error {
 type Verifier struct {
 	keys   *keySet
 	parser *jwt.Parser
+	memory memory
+	now    func() time.Time
 }
 
 // NewVerifier returns a verifier for tokens of issuer for audience, signed
@@ -150,7 +153,7 @@ func NewVerifier(issuer, audience, jwksURL string, client *http.Client) *Verifie
 
 // NewVerifierAt is NewVerifier with a clock.
 func NewVerifierAt(issuer, audience, jwksURL string, client *http.Client, now func() time.Time) *Verifier {
-	return &Verifier{keys: newKeySet(jwksURL, client, now), parser: jwt.NewParser(
+	return &Verifier{keys: newKeySet(jwksURL, client, now), memory: newMemory(), now: now, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
 		jwt.WithIssuer(issuer),
 		jwt.WithAudience(audience),
@@ -172,16 +175,23 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Claims, error) {
 	if len(raw) > maxSize {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInvalid, maxSize)
 	}
+	if known, ok := v.memory.get(raw, v.now()); ok {
+		if key, err := v.keys.key(ctx, known.kid); err == nil && key.Equal(known.key) {
+			return &known.claims, nil
+		}
+	}
 	if err := CheckForm(raw); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	claims := new(Claims)
-	_, err := v.parser.ParseWithClaims(raw, claims, func(t *jwt.Token) (any, error) {
-		kid, err := checkHeader(t.Header)
-		if err != nil {
+	var kid string
+	var key *ecdsa.PublicKey
+	_, err := v.parser.ParseWithClaims(raw, claims, func(t *jwt.Token) (_ any, err error) {
+		if kid, err = checkHeader(t.Header); err != nil {
 			return nil, err
 		}
-		return v.keys.key(ctx, kid)
+		key, err = v.keys.key(ctx, kid)
+		return key, err
 	})
 	switch {
 	case errors.Is(err, ErrUnavailable):
@@ -189,6 +199,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Claims, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	v.memory.add(raw, *claims, kid, key, v.now())
 	return claims, nil
 }
 
