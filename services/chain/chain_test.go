@@ -53,7 +53,7 @@ const secretFor = "-secret-0123456789abcdef0123456789"
 func startChain(t testing.TB, users []*user) *chain {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi"} {
+	for _, name := range []string{"key-encryption-key", "client-gateway", "client-stocksmcp", "client-stocks-web", "client-stocks-report", "client-stocksapi", "client-admin"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+secretFor), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func startChain(t testing.TB, users []*user) *chain {
 	front, login, mcp, api := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
 	inside := []string{"AUTHSERVER_URL=http://" + login, "STOCKSMCP_URL=http://" + mcp, "STOCKSAPI_URL=http://" + api}
 	c.run(t, login, authserver.Run, "LISTEN_ADDR="+login, "SECRETS_DIR="+dir, "DATABASE_FILE="+filepath.Join(dir, "authserver.db"))
-	c.run(t, api, stocksapi.Run, append(inside, "LISTEN_ADDR="+api, "ORDERS_FILE="+filepath.Join(dir, "orders.db"))...)
+	c.run(t, api, stocksapi.Run, append(inside, "LISTEN_ADDR="+api, "ORDERS_FILE="+filepath.Join(dir, "orders.db"), "CLIENT_SECRET_FILE="+filepath.Join(dir, "client-stocksapi"))...)
 	c.run(t, mcp, stocksmcp.Run, append(inside, "LISTEN_ADDR="+mcp, "CLIENT_SECRET_FILE="+filepath.Join(dir, "client-stocksmcp"))...)
 	c.run(t, front, gateway.Run, append(inside, "LISTEN_ADDR="+front, "HEALTH_LISTEN_ADDR="+freeAddr(t),
 		"TLS_CERT_FILE="+pki.CertFile, "TLS_KEY_FILE="+pki.KeyFile, "CLIENT_SECRET_FILE="+filepath.Join(dir, "client-gateway"),
