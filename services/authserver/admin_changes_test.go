@@ -116,7 +116,7 @@ func TestAdministerClients(t *testing.T) {
 	heard := h.announced()
 
 	if page := h.get(browser, h.adminURL("/admin/clients")); !strings.Contains(page.Body, "“Test Agent”") || !strings.Contains(page.Body, "Nightly stocks report") ||
-		!strings.Contains(page.Body, "1 access<") {
+		!strings.Contains(page.Body, "1 grant<") {
 		t.Errorf("the list: %s", page.Body)
 	}
 	page := h.administer(browser, "/admin/clients/change?action=suspend&client="+agent)
