@@ -104,7 +104,7 @@ func TestOutagesUnderLoad(t *testing.T) {
 			defer stop()
 			time.Sleep(loadTime)
 			gone := time.Now()
-			without(t, service, func() { time.Sleep(loadTime) })
+			outage(t, demo.Kill, service, func() { time.Sleep(loadTime) })
 			recovered := time.Now().Add(recoveryTime)
 			time.Sleep(recoveryTime + loadTime)
 

@@ -15,7 +15,13 @@ import (
 // without runs a test while a service is down, and brings it back.
 func without(t *testing.T, service string, test func()) {
 	t.Helper()
-	if err := demo.Stop(t.Context(), service); err != nil {
+	outage(t, demo.Stop, service, test)
+}
+
+// outage is without, for a way in which a service ends.
+func outage(t *testing.T, end func(context.Context, string) error, service string, test func()) {
+	t.Helper()
+	if err := end(t.Context(), service); err != nil {
 		t.Fatal(err)
 	}
 	stopped := true

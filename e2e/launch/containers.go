@@ -145,6 +145,15 @@ func (c *containers) stop(ctx context.Context, service string) error {
 	return container.Stop(ctx, &patience)
 }
 
+func (c *containers) kill(ctx context.Context, service string) error {
+	container, err := c.container(ctx, service)
+	if err != nil {
+		return err
+	}
+	var none time.Duration
+	return container.Stop(ctx, &none)
+}
+
 func (c *containers) start(ctx context.Context, service string) error {
 	container, err := c.container(ctx, service)
 	if err != nil {

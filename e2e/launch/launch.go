@@ -35,6 +35,7 @@ type runtime interface {
 	// down stops them and keeps their state.
 	down(ctx context.Context) error
 	stop(ctx context.Context, service string) error
+	kill(ctx context.Context, service string) error  // without a chance to finish anything
 	start(ctx context.Context, service string) error // and waits until it is healthy
 	logs(ctx context.Context, service string) ([]byte, error)
 	// inside is where the service listens behind the gateway's back: on this
@@ -121,6 +122,11 @@ func (r *Running) Stop(ctx context.Context, service string) error {
 // Start starts a stopped service and waits until it is healthy.
 func (r *Running) Start(ctx context.Context, service string) error {
 	return r.runtime.start(ctx, service)
+}
+
+// Kill ends a service at once, as a crash does. Start starts it again.
+func (r *Running) Kill(ctx context.Context, service string) error {
+	return r.runtime.kill(ctx, service)
 }
 
 // Restart takes the whole deployment down and up again, as `make down` and

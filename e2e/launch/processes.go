@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"syscall"
 
 	"demo.example/e2e/deployment"
 )
@@ -47,6 +50,28 @@ func (p *processes) down(ctx context.Context) error { return p.command(ctx, "dow
 
 func (p *processes) stop(ctx context.Context, service string) error {
 	return p.command(ctx, "stop", service)
+}
+
+// runs finds a process in what `demo status` prints.
+var runs = regexp.MustCompile(`(?m)^ +([a-z]+) +running +pid ([0-9]+) `)
+
+// kill ends the process group, as the supervisor does when asking is of no use:
+// the inbox has a process of its own.
+func (p *processes) kill(ctx context.Context, service string) error {
+	status, err := p.tool.run(ctx, "status")
+	if err != nil {
+		return err
+	}
+	for _, found := range runs.FindAllStringSubmatch(status, -1) {
+		if found[1] == service {
+			pid, err := strconv.Atoi(found[2])
+			if err != nil {
+				return err
+			}
+			return syscall.Kill(-pid, syscall.SIGKILL)
+		}
+	}
+	return fmt.Errorf("%s does not run:\n%s", service, status)
 }
 
 func (p *processes) start(ctx context.Context, service string) error {
