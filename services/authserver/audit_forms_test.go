@@ -81,7 +81,12 @@ func TestTrailSaysNoMoreThanHappened(t *testing.T) {
 			h.get(h.newBrowser(), "/logout?id_token_hint="+hint)
 		}, none},
 		"a made-up token is revoked": {func() { h.revoke(agent, "made-up") }, none},
-		"userinfo without a token":   {func() { h.get(h.newBrowser(), "/userinfo") }, none},
+		"a token is revoked twice": {func() {
+			access := h.tokens(agent, john).JSON["access_token"].(string)
+			h.revoke(agent, access)
+			h.revoke(agent, access)
+		}, "token.revoked allowed"},
+		"userinfo without a token": {func() { h.get(h.newBrowser(), "/userinfo") }, none},
 		"userinfo": {func() {
 			h.get(h.newBrowser(), "/userinfo", "Authorization", "Bearer "+h.identity(agent, "openid", h.cfg.Issuer())["access_token"].(string))
 		}, "access allowed"},
@@ -110,6 +115,9 @@ func TestTrailSaysNoMoreThanHappened(t *testing.T) {
 			if n := strings.Count(strings.Join(got, ", "), "passcode.sent"); n != 1 {
 				t.Errorf("%s: %q has %d passcodes, and one was sent", name, got, n)
 			}
+		}
+		if n := strings.Count(strings.Join(got, ", "), "token.revoked"); n > 1 {
+			t.Errorf("%s: %d times in the trail", name, n)
 		}
 		if strings.HasPrefix(last, "signout") && found[len(found)-1].User != subject {
 			t.Errorf("%s: of user %q", name, found[len(found)-1].User)
