@@ -124,14 +124,10 @@ func Complete(ctx context.Context, e Event, service string, now time.Time) Event
 	for _, text := range []*string{&e.Reason, &e.Request, &e.Flow, &e.Grant, &e.Token, &e.User, &e.Client, &e.Audience, &e.Scope} {
 		*text = bounded(*text)
 	}
-	detail := e.Detail
-	for name, text := range detail {
+	for name, text := range e.Detail {
 		if len(text) > maxField {
-			e.Detail = maps.Clone(detail)
-			for name, text = range detail {
-				e.Detail[name] = bounded(text)
-			}
-			break
+			e.Detail = maps.Clone(e.Detail) // the loop goes on over the caller's
+			e.Detail[name] = bounded(text)
 		}
 	}
 	return e
