@@ -9,6 +9,7 @@ import (
 
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 )
 
 // What the account page shows at most: sessions, and lines of activity.
@@ -85,6 +86,8 @@ func (s *server) changeAccount(c echo.Context) error {
 		done, err = "access", s.grants.RevokeConsent(ctx, v.User.ID, client)
 		s.log.InfoContext(ctx, "access taken back", "sub", v.User.ID, "client_id", client)
 	case "sign out others":
+		e := audit.On(ctx)
+		e.Kind, e.User, e.Detail = audit.SignOut, v.User.ID, map[string]string{"sessions": "all others"}
 		done, err = "sessions", s.login.SignOutOthers(ctx, v.Session)
 	default:
 		return pageError{Status: http.StatusBadRequest, Title: "Nothing was changed", Text: "Go back and choose what to do."}

@@ -74,8 +74,11 @@ func (s *server) decideApproval(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.Status == store.ApprovalPending {
+	if a.Status != store.ApprovalPending {
+		undecided(c) // it was before
+	} else {
 		if decision == "allow" && s.grants.NeedsSignInToApprove(v.Session.AuthTime) { // the page was open for too long
+			undecided(c)
 			return s.signInFirst(c, approvePath(id), grants.TradeSignInAge)
 		}
 		err := s.grants.Decide(c.Request().Context(), id, v.User.ID, v.Session.AuthTime, decision == "allow")

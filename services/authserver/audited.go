@@ -13,6 +13,10 @@ import (
 	"demo.example/services/internal/oauth"
 )
 
+// refusals is for endpoints whose requests are no events of their own: clients
+// that do not prove who they are count there as everywhere.
+const refusals audit.Kind = ""
+
 // audited records each request to an endpoint as one event. What it is about
 // the use cases note on the way (audit.On); how it ended is told by the answer.
 func (s *server) audited(kind audit.Kind) echo.MiddlewareFunc {
@@ -35,6 +39,16 @@ func (s *server) audited(kind audit.Kind) echo.MiddlewareFunc {
 			return err
 		}
 	}
+}
+
+// undecided notes that a form decided nothing: its sender was sent on, to sign
+// in or to look again. An event would say that it was allowed.
+func undecided(c echo.Context) { audit.On(c.Request().Context()).Kind = "" }
+
+// refused notes why nothing came of a form whose answer does not say so.
+func refused(c echo.Context, reason string) {
+	e := audit.On(c.Request().Context())
+	e.Decision, e.Reason = audit.Refused, reason
 }
 
 // ended notes how a request ended, where the use case did not.

@@ -55,23 +55,27 @@ func (s *server) consent(c echo.Context) error {
 		return err
 	}
 	if !ok {
+		undecided(c)
 		return s.next(c, "/signin", v.Request.ID)
 	}
 	if v.Request.Page != "" {
+		undecided(c)
 		return s.arrive(c, v) // nobody asks for anything
 	}
 	if !hmac.Equal([]byte(c.FormValue("as")), []byte(s.formToken(v.Request.ID, v.Request.UserID))) {
+		undecided(c)
 		return s.next(c, "/consent", v.Request.ID) // the page was shown to another user, in another tab
 	}
 	switch c.FormValue("decision") {
 	case "allow":
 		return s.approve(c, v)
 	case "deny":
-		refused := s.refuse(c, v.Request, oauth.AccessDenied("the user declined"))
-		if _, told := errors.AsType[*grants.RedirectError](refused); told && v.Request.Device != "" {
+		declined := s.refuse(c, v.Request, oauth.AccessDenied("the user declined"))
+		if _, told := errors.AsType[*grants.RedirectError](declined); told && v.Request.Device != "" {
+			refused(c, "the user declined")
 			return s.deviceDone(c, false) // a device has no redirect URI; it polls
 		}
-		return refused
+		return declined
 	}
 	return pageError{Status: http.StatusBadRequest, Title: "No decision", Text: "Go back and choose whether to allow access or to decline."}
 }

@@ -78,6 +78,7 @@ func (s *server) deviceCode(c echo.Context) error {
 	}
 	request, err := s.grants.RequestForDevice(c.Request().Context(), code, store.HashOf(browser))
 	if errors.Is(err, store.ErrNotFound) {
+		refused(c, "no device shows this user code")
 		return s.askUserCode(c, http.StatusBadRequest, "", "No device shows this code right now. Check it. A code works for ten minutes and once: after that, start again on your device.")
 	}
 	refund()

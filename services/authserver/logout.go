@@ -11,6 +11,7 @@ import (
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 )
 
 // leaving is a request to end the session (OpenID Connect RP-Initiated Logout
@@ -37,6 +38,7 @@ func (s *server) logout(c echo.Context) error {
 	if c.Request().Method == http.MethodPost && session == "" {
 		// Browsers keep the cookie from forms of other sites, and send it
 		// along when they follow this. The hint stays out of the URL.
+		undecided(c)
 		s.send(c, "/logout", l.params())
 		return nil
 	}
@@ -45,6 +47,7 @@ func (s *server) logout(c echo.Context) error {
 		return err
 	}
 	if l.UserID == "" || ok && l.UserID != user.ID {
+		undecided(c)
 		return s.askSignOut(c, l)
 	}
 	return s.leave(c, session, l)
@@ -52,6 +55,15 @@ func (s *server) logout(c echo.Context) error {
 
 // leave ends the session and sends the browser on.
 func (s *server) leave(c echo.Context, session string, l leaving) error {
+	sess, _, ok, err := s.login.Session(c.Request().Context(), session)
+	if err != nil {
+		return err
+	}
+	if e := audit.On(c.Request().Context()); ok {
+		e.User, e.Client = sess.UserID, l.ClientID
+	} else {
+		e.Kind = "" // nobody was signed in
+	}
 	if err := s.login.SignOut(c.Request().Context(), session); err != nil {
 		return err
 	}

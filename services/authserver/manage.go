@@ -36,6 +36,10 @@ func (s *server) updateRegistration(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	// Each change is written, and told to all who remember the client's tokens.
+	if err := s.takeRegistration(c); err != nil {
+		return err
+	}
 	body, err := readJSON(c.Request())
 	if err != nil {
 		return err
@@ -101,12 +105,20 @@ func (s *server) ownRegistration(c echo.Context) (store.Client, string, error) {
 // D7). Whoever is refused costs no write.
 func (s *server) limitRegistrations(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if wait := s.registrations.Take(limits.Network(c.RealIP())); wait > 0 {
-			return &oauth.Error{Code: "slow_down", Status: http.StatusTooManyRequests, RetryAfter: wait,
-				Description: "too many registrations; keep the client_id that you were given and use it again"}
+		if err := s.takeRegistration(c); err != nil {
+			return err
 		}
 		return next(c)
 	}
+}
+
+// takeRegistration counts a registration, or a change of one.
+func (s *server) takeRegistration(c echo.Context) error {
+	if wait := s.registrations.Take(limits.Network(c.RealIP())); wait > 0 {
+		return &oauth.Error{Code: "slow_down", Status: http.StatusTooManyRequests, RetryAfter: wait,
+			Description: "too many registrations; keep the client_id that you were given and use it again"}
+	}
+	return nil
 }
 
 // managingOrigins is the CORS policy of allowedOrigins for the methods of

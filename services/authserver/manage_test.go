@@ -273,3 +273,25 @@ func FuzzParseUpdate(f *testing.F) {
 		}
 	})
 }
+
+// TestChangesAreLimited: a client that changes its registration over and over
+// writes, and has every cache told, no more often than one that registers anew.
+func TestChangesAreLimited(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.RegistrationsPerIP = 3 })
+	registered := h.registerRaw(agentMetadata())
+	id, token := registered.JSON["client_id"].(string), registered.JSON["registration_access_token"].(string)
+	change := func() answer { return h.manage(http.MethodPut, id, token, plus(agentMetadata(), "client_id", id)) }
+	for range 5 { // these change nothing, and count for nothing
+		if a := h.manage(http.MethodPut, id, "made-up", plus(agentMetadata(), "client_id", id)); a.Status != http.StatusUnauthorized {
+			t.Errorf("a stranger: %d %s", a.Status, a.Body)
+		}
+	}
+	for range 2 {
+		if a := change(); a.Status != http.StatusOK {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+	}
+	if a := change(); a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}

@@ -11,7 +11,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/login"
-	"demo.example/services/internal/audit"
 )
 
 // passcodePage serves GET /passcode.
@@ -32,9 +31,10 @@ func (s *server) passcode(c echo.Context) error {
 	session, err := s.login.Check(c.Request().Context(), v.Request.ID, c.FormValue("passcode"))
 	switch {
 	case errors.Is(err, login.ErrWrong):
-		audit.On(c.Request().Context()).Reason = "wrong passcode"
+		refused(c, "wrong passcode")
 		return s.askPasscode(c, v, http.StatusBadRequest, "That is not the passcode we sent.")
 	case errors.Is(err, login.ErrNoPasscode):
+		refused(c, "no passcode can be right any more")
 		return s.askPasscode(c, v, http.StatusBadRequest, "")
 	case errors.Is(err, login.ErrNotApproved):
 		return pageError{Status: http.StatusForbidden, Title: "You may not sign in", Text: "An administrator has to approve you first."}

@@ -48,6 +48,7 @@ func (s *server) signIn(c echo.Context) error {
 			return err
 		}
 		if wait > 0 || to == "" {
+			undecided(c)
 			return s.next(c, "/passcode", v.Request.ID)
 		}
 		email = to

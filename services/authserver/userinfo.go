@@ -9,6 +9,7 @@ import (
 
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/oauth"
 )
@@ -20,6 +21,9 @@ func (s *server) userinfo(c echo.Context) error {
 	r := c.Request()
 	secret, refusal := bearer(r.Header.Values("Authorization"))
 	if refusal != nil {
+		if refusal.Error == "" {
+			undecided(c) // who comes without a token only asks where to get one
+		}
 		refuse(c, *refusal)
 		return nil
 	}
@@ -45,6 +49,7 @@ func (s *server) userinfo(c echo.Context) error {
 
 // refuse challenges, for tokens of both types.
 func refuse(c echo.Context, refusal oauth.Challenge) {
+	audit.On(c.Request().Context()).Reason = refusal.Error
 	bearer, proof := dpop.Challenges(refusal)
 	bearer.Write(c.Response(), proof)
 }

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -148,6 +150,28 @@ func (rt route) fail(w http.ResponseWriter, r *http.Request, err error, log *slo
 		log.Error("upstream", "request_id", requestID(r), "upstream", rt.Upstream.Redacted(), "error", err)
 		problem.Write(w, r, problem.Unavailable(rt.Service))
 	}
+}
+
+// smallBody is what a request may bring on a route that waits for all of it.
+const smallBody = 64 << 10
+
+// bodyFirst reads a request to its end before it is with the service: strangers
+// who send slowly take no slot there, and no time-out counts as its failure
+// (backend.go).
+func (rt route) bodyFirst(next http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				rt.fail(w, r, err, log)
+				return
+			}
+			whole := *r
+			whole.Body, whole.ContentLength, whole.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+			r = &whole
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // limitTime bounds how long an answer takes, for clients as for services:

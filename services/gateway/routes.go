@@ -127,6 +127,9 @@ func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, services 
 // handler is what a request for the route passes through, first to last.
 func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, quotas quotas, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	var h http.Handler = newProxy(rt, transport, log)
+	if rt.MaxBody <= smallBody {
+		h = rt.bodyFirst(h, log)
+	}
 	if !rt.Streams {
 		h = limitTime(h)
 	}

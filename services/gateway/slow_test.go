@@ -64,6 +64,25 @@ func TestSlowConnections(t *testing.T) {
 	}
 }
 
+// TestSlowBodiesTakeNoSlot: attack G13. Whoever sends a form slowly, which takes
+// no token, keeps nobody else from signing in.
+func TestSlowBodiesTakeNoSlot(t *testing.T) {
+	d := start(t, "UPSTREAM_CONCURRENCY=2")
+	for range 20 {
+		conn := d.dial(t, &tls.Config{NextProtos: []string{"http/1.1"}})
+		defer conn.Close()
+		// The server asks for the body once the handler reads it.
+		_, _ = io.WriteString(conn, "POST /token HTTP/1.1\r\nHost: login.demo.localhost:8443\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n")
+		if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "abc")
+	}
+	if resp, body := d.do(t, "POST", testSite.Origin("login")+"/token", "a=b"); resp.StatusCode != http.StatusOK {
+		t.Errorf("got %d: %s", resp.StatusCode, body)
+	}
+}
+
 // trickle sends headers a byte at a time, and returns how long it could.
 func (d *deployment) trickle(t *testing.T) <-chan time.Duration {
 	conn := d.dial(t, &tls.Config{NextProtos: []string{"http/1.1"}})

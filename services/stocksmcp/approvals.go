@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"demo.example/services/internal/config"
@@ -24,6 +25,34 @@ type approvals struct {
 	Secret   config.Secret
 	Client   *http.Client
 	Patience patience
+
+	mu      sync.Mutex
+	waiting map[string]int // calls that wait, by approval
+}
+
+// maxWaiting is how many calls wait for one decision. A client that calls again
+// and again would else hold as much of this server, and of the gateway's way to
+// it, as its quota allows it calls.
+const maxWaiting = 2
+
+// mayWait takes a place among those that wait, which leave gives back.
+func (a *approvals) mayWait(id string) (leave func(), ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.waiting[id] >= maxWaiting {
+		return func() {}, false
+	}
+	if a.waiting == nil {
+		a.waiting = map[string]int{}
+	}
+	a.waiting[id]++
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.waiting[id]--; a.waiting[id] == 0 {
+			delete(a.waiting, id)
+		}
+	}, true
 }
 
 // approval is a user's decision about an order.
@@ -65,15 +94,17 @@ func (a *approvals) ask(ctx context.Context, subjectToken string, order token.Au
 }
 
 // wait looks at an approval until the user has decided or patience ends, and
-// returns it as it is then.
+// returns it as it is then. When enough calls wait for it already, it looks once.
 func (a *approvals) wait(ctx context.Context, id string, report progress) (approval, error) {
+	leave, may := a.mayWait(id)
+	defer leave()
 	deadline := time.NewTimer(a.Patience.For)
 	defer deadline.Stop()
 	tick := time.NewTicker(a.Patience.Every)
 	defer tick.Stop()
 	for looks := 1; ; looks++ {
 		got, err := a.send(ctx, http.MethodGet, a.URL.JoinPath(id), nil)
-		if err != nil || got.Status != pending {
+		if err != nil || got.Status != pending || !may {
 			return got, err
 		}
 		report(looks, 0, "waiting for the user to decide")

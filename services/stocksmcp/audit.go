@@ -2,7 +2,10 @@ package stocksmcp
 
 import (
 	"context"
+	"errors"
+	"strings"
 
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"demo.example/services/internal/audit"
@@ -27,11 +30,17 @@ func audited(recorder audit.Recorder) mcp.Middleware {
 			e := audit.Of(token.ClaimsFrom(ctx), audit.ToolCall, audit.Allowed, "")
 			e.Detail = detail
 			call, isCall := result.(*mcp.CallToolResult)
+			asked, isRPC := errors.AsType[*jsonrpc.Error](err)
 			switch {
+			case isRPC && asked.Code == mcp.CodeURLElicitationRequired: // the older way to ask, which refuses nothing
+				e.Reason = "the user is asked"
 			case err != nil:
 				e.Decision, e.Reason = audit.Refused, err.Error()
 			case isCall && call.IsError:
 				e.Decision, e.Reason = audit.Refused, firstText(call)
+			}
+			if strings.Contains(e.Reason, string(unavailable)) || e.Reason == string(outcomeUnknown) {
+				e.Decision = audit.Failed
 			}
 			recorder.Record(ctx, e)
 			return result, err

@@ -26,10 +26,9 @@ func TestCallsAreRecorded(t *testing.T) {
 	h.Set("X-Request-Id", "request-1")
 	h.Set("Authorization", "Bearer "+c.token(nil))
 	c.request(t, http.MethodPost, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"place-order","arguments":{},`+meta+`}}`, h)
-	const unavailable = "The stocks service is temporarily unavailable. Try again in a moment; the sign-in is fine."
 	want := []string{
-		"request-1 user-1 fetch-stock-prices allowed ", "request-1 user-1 fetch-stock-prices refused " + unavailable,
-		"request-1 user-1 stocks://ALDP refused " + unavailable, "request-1 user-1 place-order refused scope stocks/trade is missing",
+		"request-1 user-1 fetch-stock-prices allowed ", "request-1 user-1 fetch-stock-prices failed " + string(unavailable),
+		"request-1 user-1 stocks://ALDP failed " + string(unavailable), "request-1 user-1 place-order refused scope stocks/trade is missing",
 	}
 	if diff := cmp.Diff(want, c.audited()); diff != "" {
 		t.Errorf("recorded (-want +got):\n%s", diff)

@@ -25,6 +25,8 @@ func (e explanation) Error() string { return string(e) }
 
 const noStock explanation = "There is no such stock in your region. Call fetch-stock-prices to see those that there are."
 
+const unavailable explanation = "The stocks service is temporarily unavailable. Try again in a moment; the sign-in is fine."
+
 // explain returns the words for a failure.
 func explain(err error) explanation {
 	if e, ok := errors.AsType[explanation](err); ok {
@@ -38,7 +40,7 @@ func explain(err error) explanation {
 	case errors.Is(err, errWithdrawn):
 		return "The access of this client was withdrawn. Sign in again to go on."
 	}
-	return "The stocks service is temporarily unavailable. Try again in a moment; the sign-in is fine."
+	return unavailable
 }
 
 // finish logs how a call ended, once, and returns the failure in words, nil

@@ -4,9 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -316,5 +323,44 @@ func TestOrderOutlivesItsClient(t *testing.T) {
 		hangUp()
 		close(c.OrderDelay)
 		within(t, "the order was not placed", func() bool { return strings.Contains(c.Log.String(), `"decision":"executed"`) })
+	}
+}
+
+// TestWaitingIsBounded: of many calls about one order a few wait for its user,
+// and the others are answered at once.
+func TestWaitingIsBounded(t *testing.T) {
+	var looks atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		looks.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"approval_id":"A1","approval_uri":"`+testSite.Issuer()+`/approve?approval=A1","status":"pending","expires_in":600}`)
+	}))
+	defer server.Close()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &approvals{URL: u, Origin: testSite.Issuer(), Client: server.Client(), Patience: patience{Every: time.Millisecond, For: time.Minute}}
+	ctx, hangUp := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for range maxWaiting {
+		group.Go(func() {
+			if _, err := a.wait(ctx, "A1", func(int, int, string) {}); err == nil {
+				t.Error("it did not wait")
+			}
+		})
+	}
+	for looks.Load() < 3*maxWaiting { // both are at it
+		runtime.Gosched()
+	}
+	for range 20 {
+		if got, err := a.wait(t.Context(), "A1", func(int, int, string) {}); err != nil || got.Status != pending {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	hangUp()
+	group.Wait()
+	if len(a.waiting) != 0 {
+		t.Errorf("%v are still counted", a.waiting)
 	}
 }

@@ -8,7 +8,6 @@
 package audit
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -282,7 +281,10 @@ func (t *Trail) Prune(ctx context.Context) error {
 	if err == nil {
 		_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO beginning (one, seq, mac, seal) VALUES (1, ?, ?, ?)", l.Seq, l.MAC, t.seal(l))
 	}
-	return cmp.Or(err, tx.Commit())
+	if err != nil {
+		return err // and nothing is removed: without its beginning the trail would not look whole
+	}
+	return tx.Commit()
 }
 
 // Flush returns when what was recorded before is written.

@@ -176,6 +176,27 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// TestPruneFails: what cannot be noted as removed stays.
+func TestPruneFails(t *testing.T) {
+	trail, cfg := newTrail(t, func(c *Config) { c.MaxEvents = 4 })
+	for n := range 10 {
+		appendAll(t, trail, event(n+1))
+	}
+	for _, statement := range []string{
+		"CREATE TRIGGER full BEFORE INSERT ON beginning BEGIN SELECT RAISE(FAIL, 'disk full'); END", "DROP TRIGGER full",
+	} {
+		if _, err := trail.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+		if err := trail.Prune(t.Context()); (err == nil) != strings.HasPrefix(statement, "DROP") {
+			t.Errorf("after %s: %v", statement, err)
+		}
+		if report, err := Verify(t.Context(), cfg, ""); err != nil {
+			t.Errorf("after %s: %+v, %v", statement, report, err)
+		}
+	}
+}
+
 func TestRecordAndAppendAtOnce(t *testing.T) {
 	trail, cfg := newTrail(t)
 	other, err := Open(t.Context(), cfg) // of another process, while it takes the place of this one

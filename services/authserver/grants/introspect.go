@@ -10,6 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/token"
 )
@@ -32,6 +33,7 @@ func (s *Service) resourceServers() map[string][]string {
 func (s *Service) Introspect(ctx context.Context, caller store.Client, secret string) (token.Claims, error) {
 	audiences, ok := s.resourceServers()[caller.ID]
 	if !ok {
+		audit.On(ctx).Kind = audit.Access
 		return token.Claims{}, oauth.UnauthorizedClient("only resource servers may introspect")
 	}
 	t, err := s.Store.Token(ctx, store.HashOf(secret))

@@ -32,6 +32,8 @@ func (s *Service) UserInfo(ctx context.Context, secret string, prove func(boundT
 	if t.Kind != store.AccessToken || t.Grant.Resource != s.Site.Issuer() {
 		return UserInfo{}, store.ErrNotFound
 	}
+	e := about(ctx, t.Grant)
+	e.Token, e.Scope = t.ID, t.Scope
 	if err := prove(t.JKT); err != nil {
 		return UserInfo{}, err
 	}

@@ -11,6 +11,8 @@ package audit
 import (
 	"context"
 	"crypto/rand"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,8 +95,19 @@ func (f RecorderFunc) Record(ctx context.Context, e Event) { f(ctx, e) }
 // Discard keeps nothing.
 var Discard Recorder = RecorderFunc(func(context.Context, Event) {})
 
+// maxField bounds each text of an event, in bytes: some of them are whatever a
+// stranger sent. It is above what any id has.
+const maxField = 1000
+
+func bounded(s string) string {
+	if len(s) <= maxField {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxField], "") + "…"
+}
+
 // Complete fills in what an event has of its own and of the request that ctx
-// belongs to.
+// belongs to, and cuts off what is too long to be of use.
 func Complete(ctx context.Context, e Event, service string, now time.Time) Event {
 	if e.ID == "" {
 		e.ID = rand.Text()
@@ -108,41 +121,68 @@ func Complete(ctx context.Context, e Event, service string, now time.Time) Event
 	if e.Request == "" {
 		e.Request = httpserver.RequestID(ctx)
 	}
+	for _, text := range []*string{&e.Reason, &e.Request, &e.Flow, &e.Grant, &e.Token, &e.User, &e.Client, &e.Audience, &e.Scope} {
+		*text = bounded(*text)
+	}
+	for name, text := range e.Detail {
+		if len(text) > maxField {
+			e.Detail = maps.Clone(e.Detail) // the loop goes on over the caller's
+			e.Detail[name] = bounded(text)
+		}
+	}
 	return e
 }
 
-// Bounds of refusals that concern nobody who is known. A stranger can cause as
-// many as they like, and must not push out of the trail what matters.
+// Bounds of events that anybody can cause as often as they like: they must not
+// push out of the trail what matters.
 const (
-	strangersPerSecond = 20
-	strangersAtOnce    = 1000
+	strangersPerSecond = 1 // so that a flood takes days, not hours, to fill AUDIT_MAX_EVENTS
+	refusalsPerSecond  = 20
+	atOnce             = 1000
 )
 
-// Strangers says which refusals of strangers are recorded: a token bucket. The
-// zero value is ready.
+// Strangers says which events are recorded. What is allowed to somebody who is
+// known always is; it takes a sign-in, and the quotas of the gateway bound it.
+// Of the rest each has a token bucket: refusals of strangers, what any stranger
+// may do, and refusals of those who are known, such as of a client that goes on
+// above its quota. The zero value is ready.
 type Strangers struct {
-	mu   sync.Mutex
+	mu                      sync.Mutex
+	refused, allowed, known bucket
+}
+
+type bucket struct {
 	left float64
 	at   time.Time
 }
 
 // Take reports whether an event may be recorded.
 func (s *Strangers) Take(e Event, now time.Time) bool {
-	if e.Decision == Allowed || e.User != "" || e.Grant != "" {
-		return true
-	}
+	isKnown := e.User != "" || e.Grant != ""
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.at.IsZero() {
-		s.left = strangersAtOnce
-	} else {
-		s.left = min(strangersAtOnce, s.left+now.Sub(s.at).Seconds()*strangersPerSecond)
+	switch {
+	case isKnown && e.Decision == Allowed:
+		return true
+	case isKnown:
+		return s.known.take(refusalsPerSecond, now)
+	case e.Decision == Allowed:
+		return s.allowed.take(strangersPerSecond, now)
 	}
-	s.at = now
-	if s.left < 1 {
+	return s.refused.take(strangersPerSecond, now)
+}
+
+func (b *bucket) take(perSecond float64, now time.Time) bool {
+	if b.at.IsZero() {
+		b.left = atOnce
+	} else {
+		b.left = min(atOnce, b.left+now.Sub(b.at).Seconds()*perSecond)
+	}
+	b.at = now
+	if b.left < 1 {
 		return false
 	}
-	s.left--
+	b.left--
 	return true
 }
 

@@ -7,6 +7,9 @@ import "demo.example/services/internal/revocation"
 // answered when everybody who remembers it has been told. Call it before the
 // store is shared.
 //
+// What had ended before is not announced again: whoever may end it could
+// otherwise have all caches told without end.
+//
 // The store does it, and no use case, because only here is it known what a
 // write ended; the suite in storetest goes through the writes that can.
 func (db *DB) Announce(f func(revocation.Event)) { db.revoked = f }

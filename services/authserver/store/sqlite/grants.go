@@ -136,7 +136,7 @@ func scanToken(row interface{ Scan(...any) error }) (store.LiveToken, error) {
 // RevokeToken ends one token. Ending it again is fine.
 func (db *DB) RevokeToken(ctx context.Context, hash store.Hash) error {
 	var id string
-	err := db.write.QueryRowContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash = ? RETURNING id", hash[:]).Scan(&id)
+	err := db.write.QueryRowContext(ctx, "UPDATE tokens SET revoked = 1 WHERE hash = ? AND revoked = 0 RETURNING id", hash[:]).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -145,24 +145,38 @@ func (db *DB) RevokeToken(ctx context.Context, hash store.Hash) error {
 
 // RevokeGrant ends all tokens of a grant. Ending it again is fine.
 func (db *DB) RevokeGrant(ctx context.Context, id string) error {
-	_, err := db.write.ExecContext(ctx, "UPDATE grants SET revoked = 1 WHERE id = ?", id)
+	err := db.exec(ctx, "UPDATE grants SET revoked = 1 WHERE id = ? AND revoked = 0", id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
 	return db.announce(err, revocation.Grant, id)
 }
 
 // RevokeConsent forgets what a user allowed a client and ends every grant of
 // the two, in one step. Nothing to end is fine.
 func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) error {
+	var ended int64
 	err := db.write.Transact(ctx, func(tx tx) error {
+		ended = 0
 		for _, q := range []string{
 			"DELETE FROM consents WHERE user_id = ? AND client_id = ?",
-			"UPDATE grants SET revoked = 1 WHERE user_id = ? AND client_id = ?",
+			"UPDATE grants SET revoked = 1 WHERE user_id = ? AND client_id = ? AND revoked = 0",
 		} {
-			if _, err := tx.ExecContext(ctx, q, userID, clientID); err != nil {
+			res, err := tx.ExecContext(ctx, q, userID, clientID)
+			if err != nil {
 				return err
 			}
+			n, err := res.RowsAffected()
+			if err != nil {
+				return err
+			}
+			ended += n
 		}
 		return nil
 	})
+	if err == nil && ended == 0 {
+		return nil
+	}
 	return db.announce(err, revocation.User, userID) // one event, however many grants there were
 }
 

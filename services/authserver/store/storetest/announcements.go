@@ -89,6 +89,12 @@ func (s *suite) announcements() {
 	}
 
 	heard = nil
+	s.must(s.RevokeToken(ctx, access.Hash))
+	s.must(s.RevokeGrant(ctx, "g1"))
+	s.must(s.RevokeConsent(ctx, "user-1", "dcr-1"))
+	if len(heard) > 0 {
+		s.Errorf("announced %v, though all of it had ended before", heard)
+	}
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
 	for name, end := range map[string]func() error{
