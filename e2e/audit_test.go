@@ -46,14 +46,16 @@ func TestAuditTrail(t *testing.T) {
 		}
 	}
 	call()
-	const want = 2 // the tool's call, and the API's decision
+	// The tool's call and the API's decision; and another exchange, where the
+	// MCP server heard nothing of the authorization server for a moment.
+	const least, most = 2, 3
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		n := events() - settled
-		if n == want {
+		if n >= least && n <= most {
 			return
 		}
-		if n > want || time.Now().After(deadline) {
-			t.Fatalf("a call left %d events, want %d", n, want)
+		if n > most || time.Now().After(deadline) {
+			t.Fatalf("a call left %d events, want %d or %d", n, least, most)
 		}
 	}
 }
