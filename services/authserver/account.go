@@ -1,12 +1,16 @@
 package authserver
 
 import (
+	"cmp"
+	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/audit"
@@ -38,7 +42,14 @@ type accessView struct {
 	Can                []string
 	Since, Used, Until string
 	Waiting            bool
+	Calls              []call
 }
+
+// call is something that a client did in the user's name.
+type call struct{ What, When, Refused string }
+
+// maxCalls is how many calls of each client the page shows.
+const maxCalls = 3
 
 // activityView is a line of recent activity.
 type activityView struct {
@@ -66,9 +77,19 @@ func (s *server) accountPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	taken, err := s.trail.Search(ctx, trail.Filter{User: v.User.ID, Kind: audit.ConsentWithdrawn, Decision: audit.Allowed, Limit: maxActivity})
+	if err != nil {
+		return fmt.Errorf("find what was taken back: %w", err)
+	}
+	views := s.accessViews(accesses, v.User)
+	for i := range views {
+		if views[i].Calls, err = s.calls(ctx, v.User.ID, views[i].ID); err != nil {
+			return err
+		}
+	}
 	return s.plain(c, "account", map[string]any{
 		"Visitor": v, "Notice": notices[c.QueryParam("done")],
-		"Sessions": sessionViews(sessions, v), "Accesses": s.accessViews(accesses, v.User), "Activity": s.activity(sessions, events),
+		"Sessions": sessionViews(sessions, v), "Accesses": views, "Activity": s.activity(ctx, sessions, events, taken),
 	})
 }
 
@@ -125,8 +146,30 @@ func (s *server) accessViews(accesses []grants.ClientAccess, u store.User) []acc
 	return out
 }
 
-// activity merges what the store has into lines, the newest first.
-func (s *server) activity(sessions []store.NamedSession, events []grants.Event) []activityView {
+// calls returns what a client called last in the name of a user, by what the
+// services recorded: tools of the MCP server, or the API itself.
+func (s *server) calls(ctx context.Context, user, client string) ([]call, error) {
+	found, err := s.trail.Search(ctx, trail.Filter{User: user, Client: client, Kind: audit.ToolCall, Limit: maxCalls})
+	if err == nil && len(found) == 0 {
+		found, err = s.trail.Search(ctx, trail.Filter{User: user, Client: client, Kind: audit.APIDecision, Limit: maxCalls})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find calls: %w", err)
+	}
+	var out []call
+	for _, e := range found {
+		c := call{What: cmp.Or(e.Detail["tool"], e.Detail["resource"], e.Detail["operation"]), When: moment(e.Time)}
+		if e.Decision != audit.Allowed {
+			c.Refused = cmp.Or(e.Reason, "it did not work")
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// activity merges what the store and the audit trail have into lines, the
+// newest first.
+func (s *server) activity(ctx context.Context, sessions []store.NamedSession, events []grants.Event, taken []trail.Entry) []activityView {
 	var out []activityView
 	add := func(at time.Time, text string) {
 		out = append(out, activityView{at: at, Time: moment(at), ISO: at.UTC().Format(time.RFC3339), Text: text})
@@ -144,6 +187,13 @@ func (s *server) activity(sessions []store.NamedSession, events []grants.Event) 
 		case grants.EventDeclined:
 			add(e.At, "You declined an order of "+name+": "+e.Order+".")
 		}
+	}
+	for _, e := range taken {
+		name := "a client that is gone"
+		if c, err := s.clients.Find(ctx, e.Client); err == nil {
+			name = s.viewOf(c, "").Name
+		}
+		add(e.Time, "You took access back from "+name+".")
 	}
 	slices.SortStableFunc(out, func(a, b activityView) int { return b.at.Compare(a.at) })
 	return out[:min(len(out), maxActivity)]

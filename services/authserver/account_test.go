@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -32,6 +33,9 @@ func TestAccount(t *testing.T) {
 	used := h.post(h.newBrowser(), "/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {agent}, "refresh_token": {first.JSON["refresh_token"].(string)}}).JSON
 	h.introspected(used["access_token"].(string))
 
+	h.report("stocksmcp", fmt.Sprintf(`[{"id":"call-1","time":%q,"kind":"tool.call","decision":"refused","reason":"<b>no</b>","user":%q,"client":%q,"detail":{"tool":"place-order"}}]`,
+		h.time().Format(time.RFC3339), h.userID(john), agent))
+
 	stranger := h.newBrowser()
 	page := h.follow(stranger, h.get(stranger, "/account"))
 	if !strings.Contains(page.Body, "You sign in to see your account") || strings.Contains(page.Body, "Test Agent") {
@@ -44,7 +48,7 @@ func TestAccount(t *testing.T) {
 	page = h.follow(stranger, h.post(stranger, "/passcode", form))
 	for _, want := range []string{
 		"Your account", john, "USA", "“Test Agent”", "Unverified", "buy and sell stocks", "Take access back",
-		"You gave “Test Agent” access.", "You signed in: ", "This browser",
+		"place-order <span", "did not work: &lt;b&gt;no&lt;/b&gt;", "You gave “Test Agent” access.", "You signed in: ", "This browser",
 	} {
 		if !strings.Contains(page.Body, want) {
 			t.Errorf("the page lacks %q: %s", want, page.Body)
@@ -59,6 +63,10 @@ func TestAccount(t *testing.T) {
 	}
 
 	page = h.change(stranger, "take back", agent)
+	h.trail.Flush()
+	if again := h.get(stranger, "/account"); !strings.Contains(again.Body, "You took access back from “Test Agent”.") {
+		t.Errorf("what happened lately does not have it: %s", again.Body)
+	}
 	if !strings.Contains(page.Body, "Access was taken back") || strings.Count(page.Body, "Take access back</button>") != 1 {
 		t.Errorf("after taking it back: %s", page.Body)
 	}

@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS events (
     grant_id TEXT GENERATED ALWAYS AS (event ->> '$.grant') STORED
 );
 CREATE INDEX IF NOT EXISTS events_user ON events (user, seq);
+CREATE INDEX IF NOT EXISTS events_called ON events (user, client, kind, seq);
 CREATE INDEX IF NOT EXISTS events_client ON events (client, seq);
 CREATE INDEX IF NOT EXISTS events_request ON events (request);
 CREATE INDEX IF NOT EXISTS events_flow ON events (flow) WHERE flow IS NOT NULL;
