@@ -32,8 +32,6 @@ import (
 // TestJourneys runs them one after the other, against one deployment: the later
 // ones find what the earlier ones left. Each watches for what D3 forbids and
 // reads what O17 asks for; the names are where that matters.
-//
-// Those of the administration belong at the end, in a file of their own.
 func TestJourneys(t *testing.T) {
 	s := prepare(t)
 	t.Run("the watch is awake", s.testWatch)
@@ -49,6 +47,7 @@ func TestJourneys(t *testing.T) {
 	t.Run("without JavaScript", s.testWithoutScript)
 	t.Run("wrong passcode, resent, right", func(t *testing.T) { s.testResend(t, resend.in(t)) })
 	t.Run("signed out", func(t *testing.T) { s.testSignOut(t, john.in(t)) })
+	t.Run("administration", s.testAdministration)
 	s.report(t)
 }
 
@@ -100,7 +99,7 @@ func prepare(t *testing.T) *setup {
 
 	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
 	t.Cleanup(stop)
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Minute)
 	t.Cleanup(cancel)
 	if s.Running, err = launch.Start(ctx); err != nil {
 		t.Fatalf("start the deployment: %v", err)

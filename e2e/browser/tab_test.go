@@ -22,6 +22,8 @@ type tab struct {
 	s   *setup
 	ctx context.Context
 	*watch
+
+	once bool // the page that is shown answers something that is good for one time
 }
 
 // window opens the browser as somebody who was never here: without cookies.

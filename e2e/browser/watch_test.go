@@ -55,6 +55,12 @@ func (w *watch) see(event any) {
 	if sent, ok := event.(*network.EventRequestWillBeSent); w.foreign && (!ok || w.s.isOurs(sent.Request.URL)) {
 		return
 	}
+	// The browser draws its own fields for dates with such pictures. Nothing
+	// leaves it, and a page that had one would break its policy, which the log
+	// has.
+	if sent, ok := event.(*network.EventRequestWillBeSent); ok && sent.Type == network.ResourceTypeImage && strings.HasPrefix(sent.Request.URL, "data:") {
+		return
+	}
 	switch e := event.(type) {
 	case *runtime.EventConsoleAPICalled:
 		w.problem("the console has a %s", e.Type)

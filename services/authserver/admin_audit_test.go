@@ -89,7 +89,8 @@ func TestAuditPage(t *testing.T) {
 }
 
 // TestStoryPage: one request is told from the sign-in and the consent to the
-// decision at its end, oldest first, and nothing of another request.
+// decision at its end, oldest first whatever arrived first, and nothing of
+// another request. Whose it is stands above; what is the request's own is marked.
 func TestStoryPage(t *testing.T) {
 	h := newHarness(t)
 	browser := h.administrator()
@@ -100,7 +101,7 @@ func TestStoryPage(t *testing.T) {
 		e.User, e.Client, e.Decision, e.Time = johnID, "stocks-web", service.Allowed, h.time().Add(time.Duration(n)*time.Second)
 		return service.Complete(t.Context(), e, "authserver", h.time())
 	}
-	err := h.trail.Append(t.Context(),
+	events := []service.Event{
 		event(service.Event{Kind: service.SignIn, Flow: "flow", Request: "r1"}),
 		event(service.Event{Kind: service.Consent, Flow: "flow", Request: "r2", Grant: "grant"}),
 		event(service.Event{Kind: service.TokenIssued, Request: "r3", Grant: "grant"}),
@@ -108,8 +109,9 @@ func TestStoryPage(t *testing.T) {
 		event(service.Event{Kind: service.Access, Request: "r5", Grant: "grant"}),
 		event(service.Event{Kind: service.ToolCall, Request: "r5", Grant: "grant", Detail: map[string]string{"tool": "fetch-stock-prices"}}),
 		event(service.Event{Kind: service.APIDecision, Request: "r5", Grant: "grant", Actors: []string{"stocksmcp"}}),
-	)
-	if err != nil {
+	}
+	events[5], events[6] = events[6], events[5] // services report on their own time
+	if err := h.trail.Append(t.Context(), events...); err != nil {
 		t.Fatal(err)
 	}
 	page := h.get(browser, h.adminURL("/admin/audit/story?request=r5"))
@@ -121,7 +123,10 @@ func TestStoryPage(t *testing.T) {
 		}
 		last = i
 	}
-	if strings.Contains(page.Body, "another") || !strings.Contains(page.Body, john) {
+	if own, names := strings.Count(page.Body, "this request</strong>"), strings.Count(page.Body, john); own != 3 || names != 1 {
+		t.Errorf("%d events are the request's own, want 3; the user is named %d times, want once", own, names)
+	}
+	if strings.Contains(page.Body, "another") {
 		t.Errorf("not the story of this request alone: %s", page.Body)
 	}
 	for _, address := range []string{"/admin/audit/story", "/admin/audit/story?request=none"} {

@@ -178,7 +178,7 @@ func TestTrailOfOneAccess(t *testing.T) {
 			t.Errorf("%s is of user %q and client %q", e.Kind, e.User, e.Client)
 		}
 	}
-	h.report("stocksapi", fmt.Sprintf(`[{"id":"api-1","time":"2026-07-28T12:00:00Z","kind":"api.decision","decision":"allowed","request":"request-99","grant":%q}]`, grant))
+	h.report("stocksapi", fmt.Sprintf(`[{"id":"api-1","time":%q,"kind":"api.decision","decision":"allowed","request":"request-99","grant":%q}]`, h.time().Add(time.Second).Format(time.RFC3339), grant))
 	story, err := h.trail.Story(t.Context(), "request-99")
 	want = append(append([]string{}, want[1:]...), "api.decision allowed")
 	if diff := cmp.Diff(want, lines(story)); err != nil || diff != "" {

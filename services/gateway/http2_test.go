@@ -186,8 +186,7 @@ func TestHTTP2BodyThatEndsEarly(t *testing.T) {
 
 // resets opens streams and takes each back at once, as fast as the server
 // allows (CVE-2023-44487, "rapid reset"). It returns how many it got to open.
-func (d *deployment) resets(t *testing.T, streams int) int {
-	f := d.frames(t)
+func (f *frames) resets(streams int) int {
 	go func() { _, _ = io.Copy(io.Discard, f.conn) }() // ends with the connection
 	for i := range streams {
 		stream := uint32(2*i + 1)

@@ -175,7 +175,7 @@ func TestWebSocket(t *testing.T) {
 		_, _ = io.WriteString(conn, line)
 	}
 	d.mail.serve(echo)
-	d.login.Config.Handler = http.HandlerFunc(echo)
+	d.login.serve(echo)
 	own := "Origin: " + testSite.Origin("mail") + "\r\n"
 	tests := map[string]struct {
 		host, upgrade, headers, want string

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -60,8 +61,17 @@ type line struct {
 	What  string
 	Good  bool
 	Who   string
+	Where string      // it happened
 	By    Description // the client; without a name for none
 	Facts []fact
+
+	Own   bool // of the request whose story is told
+	Brief bool // user, client and access are said elsewhere on the page
+}
+
+// services that report what they do, in words.
+var services = map[string]string{
+	"authserver": "authorization server", "gateway": "gateway", "stocksmcp": "MCP server", "stocksapi": "stocks API",
 }
 
 // fact is one of the details of an event.
@@ -71,7 +81,7 @@ func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
 	names := s.names(ctx)
 	var out []line
 	for _, e := range entries {
-		l := line{Entry: e, What: nameOf(e.Kind), Good: e.Decision == service.Allowed, Who: names.user(e.User)}
+		l := line{Entry: e, What: nameOf(e.Kind), Good: e.Decision == service.Allowed, Who: names.user(e.User), Where: cmp.Or(services[e.Service], e.Service)}
 		if e.Client != "" {
 			l.By = names.client(e.Client)
 		}
@@ -91,7 +101,7 @@ func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
 			case e.Kind == service.Administration && k == "user":
 				k, value = "whom", names.user(value)
 			}
-			if value != "" {
+			if value != "" && value != e.Reason {
 				l.Facts = append(l.Facts, fact{k, value})
 			}
 		}
@@ -184,5 +194,22 @@ func (s *Server) story(c echo.Context, v visitor) error {
 	if request == "" || len(entries) == 0 {
 		return store.ErrNotFound
 	}
-	return s.render(c, http.StatusOK, "story", v, map[string]any{"Request": request, "Lines": s.lines(ctx, entries)})
+	lines := s.lines(ctx, entries)
+	return s.render(c, http.StatusOK, "story", v, map[string]any{"Request": request, "About": about(request, lines), "Lines": lines})
+}
+
+// about finds whose story it is: the first event of the request that knows the
+// user, or else the first of all. Lines about the same need not repeat it.
+func about(request string, lines []line) line {
+	subject := lines[0]
+	for i := range lines {
+		lines[i].Own = lines[i].Request == request
+		if l := lines[i]; l.Own && l.User != "" && (!subject.Own || subject.User == "" || subject.Grant == "") {
+			subject = l
+		}
+	}
+	for i, l := range lines {
+		lines[i].Brief = l.User == subject.User && l.Client == subject.Client && (l.Grant == "" || l.Grant == subject.Grant)
+	}
+	return subject
 }

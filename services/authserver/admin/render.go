@@ -56,6 +56,11 @@ var notices = map[string]string{
 
 func (s *Server) render(c echo.Context, status int, name string, v visitor, data map[string]any) error {
 	data["Visitor"], data["Tabs"], data["Here"], data["Style"] = v.User, tabs, c.Path(), s.Style()
+	for _, t := range tabs[1:] { // all are below the overview
+		if strings.HasPrefix(c.Path(), t.Path+"/") {
+			data["Section"] = t.Path
+		}
+	}
 	data["Notice"] = notices[c.QueryParam("done")]
 	if v.cookie != "" {
 		data["SignOut"] = s.formToken(v, "sign out")

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -108,7 +109,9 @@ func (t *Trail) Story(ctx context.Context, request string) ([]Entry, error) {
 			}
 		}
 	}
-	slices.SortFunc(story, func(a, b Entry) int { return int(a.Seq - b.Seq) })
+	// By the moment of each: services report on their own time, and what came
+	// first may have arrived last.
+	slices.SortFunc(story, func(a, b Entry) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Seq, b.Seq)) })
 	return story, nil
 }
 
