@@ -79,7 +79,7 @@ func (s *Server) render(c echo.Context, status int, name string, v visitor, data
 }
 
 // rows is how many a page of a list has.
-const rows = 50
+const rows = 25
 
 // cut returns a page of a list that was asked for with one row too many, and
 // whether there are more.
