@@ -180,13 +180,18 @@ func (t *Trail) Append(ctx context.Context, events ...audit.Event) error {
 		e := audit.Event{Kind: audit.Lost, Decision: audit.Failed, Detail: map[string]string{"events": strconv.Itoa(lost)}}
 		events = append(events[:len(events):len(events)], audit.Complete(context.Background(), e, "authserver", t.cfg.Now()))
 	}
+	insert, err := tx.PrepareContext(ctx, "INSERT INTO events (seq, id, mac, event) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
 	for _, e := range events {
 		raw, err := json.Marshal(e)
 		if err != nil {
 			return err
 		}
 		next := Link{head.Seq + 1, t.link(head, raw)}
-		res, err := tx.ExecContext(ctx, "INSERT INTO events (seq, id, mac, event) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING", next.Seq, e.ID, next.MAC, string(raw))
+		res, err := insert.ExecContext(ctx, next.Seq, e.ID, next.MAC, string(raw))
 		if err != nil {
 			return err
 		}
