@@ -35,7 +35,7 @@ func TestCacheHit(t *testing.T) {
 		t.Skip("takes a minute, and nginx: `make bench-gateway`")
 	}
 	if _, err := exec.LookPath("nginx"); err != nil {
-		t.Skip("nginx is not installed: apt-get install nginx-light")
+		t.Fatal("nginx is not installed: apt-get install nginx-light")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

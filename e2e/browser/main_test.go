@@ -79,7 +79,7 @@ func prepare(t *testing.T) *setup {
 		}
 	}
 	if program == "" {
-		t.Skipf("NOT TESTED: there is no Chromium here (looked for %v); on Debian: apt-get install chromium", programs)
+		t.Fatalf("there is no Chromium here (looked for %v); on Debian: apt-get install chromium", programs)
 	}
 	axe, err := os.ReadFile(filepath.Join(installed, "node_modules/axe-core/axe.min.js"))
 	if err != nil {

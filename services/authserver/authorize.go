@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
@@ -23,7 +24,7 @@ func (s *server) authorize(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Request().Method == http.MethodPost && cookie(c, browserCookie) == "" {
+	if c.Request().Method == http.MethodPost && cookies.Get(c, browserCookie) == "" {
 		// Browsers keep the cookie from forms of other sites, and send it
 		// along when they follow this. A new one in its place would end the
 		// sign-ins that are under way.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/audit"
 )
@@ -22,29 +23,13 @@ const (
 	sessionCookie = "__Host-session"
 )
 
-func setCookie(c echo.Context, name, value string) {
-	cookie := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	if value == "" {
-		cookie.MaxAge = -1
-	}
-	c.SetCookie(cookie)
-}
-
-func cookie(c echo.Context, name string) string {
-	cookie, err := c.Cookie(name)
-	if err != nil {
-		return ""
-	}
-	return cookie.Value
-}
-
 // browser returns the browser's cookie, and gives it one if it has none.
 func (s *server) browser(c echo.Context) string {
-	if value := cookie(c, browserCookie); value != "" {
+	if value := cookies.Get(c, browserCookie); value != "" {
 		return value
 	}
 	value := rand.Text()
-	setCookie(c, browserCookie, value)
+	cookies.Set(c, browserCookie, value)
 	return value
 }
 
@@ -59,7 +44,7 @@ type visit struct {
 // form must also carry the token that the page had.
 func (s *server) visit(c echo.Context) (visit, error) {
 	r := c.Request()
-	cookie := cookie(c, browserCookie)
+	cookie := cookies.Get(c, browserCookie)
 	id := c.QueryParam("request")
 	if r.Method == http.MethodPost {
 		id = r.PostFormValue("request")

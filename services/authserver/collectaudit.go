@@ -62,7 +62,7 @@ func readEvents(body []byte, service string, kinds []audit.Kind) ([]audit.Event,
 	}
 	for i := range events {
 		e := &events[i]
-		e.Service = service
+		e.Service, e.Time = service, e.Time.UTC() // the one zone that the trail is searched in
 		switch {
 		case e.ID == "" || len(e.ID) > maxID:
 			return nil, errors.New("an event has no id, or a long one")

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/oauth"
@@ -99,7 +100,7 @@ func (s *server) approve(c echo.Context, v visit) error {
 // signedIn returns who signed in for this request, if they still are the one
 // that this browser is signed in as, and still may.
 func (s *server) signedIn(c echo.Context, v visit) (store.User, bool, error) {
-	sess, user, ok, err := s.login.Session(c.Request().Context(), cookie(c, sessionCookie))
+	sess, user, ok, err := s.login.Session(c.Request().Context(), cookies.Get(c, sessionCookie))
 	if err != nil || !ok || v.Request.UserID != sess.UserID {
 		return store.User{}, false, err
 	}

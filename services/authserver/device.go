@@ -11,6 +11,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
@@ -58,7 +59,7 @@ func (s *server) askUserCode(c echo.Context, status int, code, problem string) e
 // deviceCode serves POST /device: the code that the user typed becomes an
 // authorization request of this browser, which goes on as every other.
 func (s *server) deviceCode(c echo.Context) error {
-	browser := cookie(c, browserCookie)
+	browser := cookies.Get(c, browserCookie)
 	if browser == "" || !hmac.Equal([]byte(c.FormValue("csrf")), []byte(s.formToken(browser, "device"))) {
 		return pageError{Status: http.StatusForbidden, Title: "This form is not from here", Text: "Open the page again by the address that your device shows."}
 	}

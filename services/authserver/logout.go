@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/clients"
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/audit"
@@ -34,7 +35,7 @@ func (s *server) logout(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	session := cookie(c, sessionCookie)
+	session := cookies.Get(c, sessionCookie)
 	if c.Request().Method == http.MethodPost && session == "" {
 		// Browsers keep the cookie from forms of other sites, and send it
 		// along when they follow this. The hint stays out of the URL.
@@ -67,7 +68,7 @@ func (s *server) leave(c echo.Context, session string, l leaving) error {
 	if err := s.login.SignOut(c.Request().Context(), session); err != nil {
 		return err
 	}
-	setCookie(c, sessionCookie, "")
+	cookies.Set(c, sessionCookie, "")
 	if l.RedirectURI == "" {
 		return c.Redirect(http.StatusSeeOther, "/signout")
 	}
@@ -125,7 +126,7 @@ func (l leaving) params() url.Values {
 // askSignOut shows the page that asks. What the client wants afterwards rides
 // along, and is checked again when the answer comes.
 func (s *server) askSignOut(c echo.Context, l leaving) error {
-	session := cookie(c, sessionCookie)
+	session := cookies.Get(c, sessionCookie)
 	_, user, ok, err := s.login.Session(c.Request().Context(), session)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
@@ -30,7 +31,7 @@ type visitor struct {
 
 // visitor returns who is signed in. ok is false when nobody is.
 func (s *server) visitor(c echo.Context) (v visitor, ok bool, err error) {
-	session := cookie(c, sessionCookie)
+	session := cookies.Get(c, sessionCookie)
 	v.Session, v.User, ok, err = s.login.Session(c.Request().Context(), session)
 	v.CSRF = s.formToken(session, c.Path())
 	return v, ok, err

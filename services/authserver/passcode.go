@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/login"
 )
 
@@ -41,13 +42,13 @@ func (s *server) passcode(c echo.Context) error {
 	case err != nil:
 		return err
 	}
-	if err := s.login.SignOut(c.Request().Context(), cookie(c, sessionCookie)); err != nil { // the session that this one replaces
+	if err := s.login.SignOut(c.Request().Context(), cookies.Get(c, sessionCookie)); err != nil { // the session that this one replaces
 		return err
 	}
 	if err := s.login.NameSession(c.Request().Context(), session, c.RealIP(), c.Request().UserAgent()); err != nil {
 		return err
 	}
-	setCookie(c, sessionCookie, session)
+	cookies.Set(c, sessionCookie, session)
 	return s.next(c, "/consent", v.Request.ID)
 }
 

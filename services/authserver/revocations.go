@@ -39,7 +39,7 @@ func (s *server) revocations(c echo.Context) error {
 	if err := stream.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
-	defer stream.SetWriteDeadline(time.Time{}) //nolint:errcheck // a connection that is broken is not used again
+	defer func() { _ = stream.SetWriteDeadline(time.Time{}) }() // a connection that is broken is not used again
 	write := func(part func(io.Writer) error) error {
 		if err := stream.SetWriteDeadline(time.Now().Add(streamWriteTime)); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/login"
 )
 
@@ -17,7 +18,7 @@ func (s *server) signInPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	sess, user, ok, err := s.login.Session(c.Request().Context(), cookie(c, sessionCookie))
+	sess, user, ok, err := s.login.Session(c.Request().Context(), cookies.Get(c, sessionCookie))
 	if err != nil {
 		return err
 	}

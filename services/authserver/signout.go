@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"demo.example/services/authserver/cookies"
 )
 
 // home serves GET /: it says what this is.
@@ -20,7 +22,7 @@ func (s *server) signOutPage(c echo.Context) error {
 
 // signOut serves POST /signout. Clients keep the access they were given.
 func (s *server) signOut(c echo.Context) error {
-	session := cookie(c, sessionCookie)
+	session := cookies.Get(c, sessionCookie)
 	if !hmac.Equal([]byte(c.FormValue("csrf")), []byte(s.formToken(session, "signout"))) {
 		return pageError{Status: http.StatusForbidden, Title: "This form is not from here", Text: "Open the sign-out page again."}
 	}

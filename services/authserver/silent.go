@@ -5,6 +5,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/oauth"
@@ -15,7 +16,7 @@ import (
 // with what a person would have to do. No page is shown.
 func (s *server) silently(c echo.Context, r store.Request) error {
 	ctx := c.Request().Context()
-	sess, _, ok, err := s.login.Session(ctx, cookie(c, sessionCookie))
+	sess, _, ok, err := s.login.Session(ctx, cookies.Get(c, sessionCookie))
 	if err != nil {
 		return err
 	}

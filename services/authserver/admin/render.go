@@ -167,7 +167,7 @@ func fingerprint(h store.Hash) string { return hex.EncodeToString(h[:8]) }
 // names finds out what ids stand for, each once a page.
 type names struct {
 	s       *Server
-	ctx     context.Context //nolint:containedctx // it lives as long as one page
+	ctx     context.Context // of the page: this lives as long
 	users   map[string]string
 	clients map[string]Description
 }

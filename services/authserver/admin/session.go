@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/audit"
@@ -21,7 +22,7 @@ type visitor struct {
 // request: a session outlives neither the role nor the approval.
 func (s *Server) page(handler func(echo.Context, visitor) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		v := visitor{cookie: cookie(c, sessionCookie)}
+		v := visitor{cookie: cookies.Get(c, sessionCookie)}
 		user, ok, err := s.Login.AdminSession(c.Request().Context(), v.cookie)
 		switch {
 		case err != nil:

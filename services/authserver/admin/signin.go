@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/audit"
@@ -28,22 +29,6 @@ const (
 
 // signInTime is how long a sign-in may take.
 const signInTime = 15 * time.Minute
-
-func setCookie(c echo.Context, name, value string) {
-	cookie := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	if value == "" {
-		cookie.MaxAge = -1
-	}
-	c.SetCookie(cookie)
-}
-
-func cookie(c echo.Context, name string) string {
-	cookie, err := c.Cookie(name)
-	if err != nil {
-		return ""
-	}
-	return cookie.Value
-}
 
 // A sign-in that is under way is kept in its browser's cookie: a random text,
 // when it began, and the page to show after it. State, nonce and code verifier
@@ -93,7 +78,7 @@ func (s *Server) begin(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	setCookie(c, signInCookie, in.cookie)
+	cookies.Set(c, signInCookie, in.cookie)
 	c.Response().Header().Set("Referrer-Policy", "no-referrer")
 	return c.Redirect(http.StatusSeeOther, to)
 }
@@ -109,7 +94,7 @@ var errNotBegun = problem{Status: http.StatusBadRequest, Title: "This sign-in wa
 // (state), comes from our issuer (iss, RFC 9207), and when the ID token that
 // the code gives is for this very sign-in (nonce).
 func (s *Server) callback(c echo.Context) error {
-	in, ok := parseSignIn(cookie(c, signInCookie))
+	in, ok := parseSignIn(cookies.Get(c, signInCookie))
 	answer, err := url.ParseQuery(c.Request().URL.RawQuery)
 	for _, values := range answer {
 		ok = ok && len(values) == 1
@@ -119,7 +104,7 @@ func (s *Server) callback(c echo.Context) error {
 		began < -time.Second || began > signInTime {
 		return errNotBegun
 	}
-	setCookie(c, signInCookie, "") // one try
+	cookies.Set(c, signInCookie, "") // one try
 	if answer.Get("code") == "" {
 		return problem{Status: http.StatusForbidden, Title: "You are not signed in",
 			Text: "The sign-in was declined or could not be finished. Nothing was changed.", Link: "/admin", Where: "Try again"}
@@ -144,7 +129,7 @@ func (s *Server) callback(c echo.Context) error {
 		return err
 	}
 	s.record(c, audit.Event{User: user.ID, Decision: audit.Allowed, Detail: map[string]string{"action": "sign in"}})
-	setCookie(c, sessionCookie, value)
+	cookies.Set(c, sessionCookie, value)
 	return c.Redirect(http.StatusSeeOther, in.page)
 }
 
@@ -157,7 +142,7 @@ func (s *Server) signOut(c echo.Context, v visitor) error {
 		return err
 	}
 	s.record(c, audit.Event{User: v.User.ID, Decision: audit.Allowed, Detail: map[string]string{"action": "sign out"}})
-	setCookie(c, sessionCookie, "")
+	cookies.Set(c, sessionCookie, "")
 	return c.Redirect(http.StatusSeeOther, "/admin/signedout")
 }
 

@@ -168,8 +168,8 @@ func (t *Trail) Append(ctx context.Context, events ...audit.Event) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback()          //nolint:errcheck // of no use after Commit
-	head, err := newest(ctx, tx) // not from memory: another process may write as well
+	defer func() { _ = tx.Rollback() }() // of no use after Commit
+	head, err := newest(ctx, tx)         // not from memory: another process may write as well
 	if err != nil {
 		return err
 	}
@@ -262,7 +262,7 @@ func (t *Trail) Prune(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // of no use after Commit
+	defer func() { _ = tx.Rollback() }() // of no use after Commit
 	// Time of arrival is not the time of the event: of the rows before the
 	// first that is young enough, none is.
 	var last sql.NullInt64

@@ -32,7 +32,7 @@ func Verify(ctx context.Context, cfg Config, expect string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	defer tx.Rollback() //nolint:errcheck // it only read
+	defer func() { _ = tx.Rollback() }() // it only read
 	before := Link{MAC: make([]byte, sha256.Size)}
 	var seal []byte
 	err = tx.QueryRowContext(ctx, "SELECT seq, mac, seal FROM beginning").Scan(&before.Seq, &before.MAC, &seal)

@@ -150,31 +150,13 @@ func TestKeySetDownFromTheStart(t *testing.T) {
 	}
 }
 
-// clock is set by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func newVerifierAt(i *tokentest.Issuer) (*token.Verifier, *clock) {
-	c := &clock{now: time.Now()}
+func newVerifierAt(i *tokentest.Issuer) (*token.Verifier, *tokentest.Clock) {
+	c := tokentest.NewClock(time.Now())
 	return token.NewVerifierAt(issuerName, audience, i.JWKSURL, http.DefaultClient, c.Now), c
 }
 
 // signAt signs a token that is good at the clock's time.
-func signAt(i *tokentest.Issuer, c *clock) string {
+func signAt(i *tokentest.Issuer, c *tokentest.Clock) string {
 	now := c.Now()
 	return i.Sign(i.With(audience, map[string]any{"iat": now.Unix(), "exp": now.Add(15 * time.Minute).Unix()}))
 }

@@ -41,7 +41,7 @@ func Attack(t *testing.T, s Service) {
 // target is a service that runs, and the issuer that it believes.
 type target struct {
 	*Issuer
-	clock   *clock // of the verifier; it stands still
+	clock   *Clock // of the verifier; it stands still
 	service Service
 	url     string
 	client  *http.Client
@@ -50,7 +50,7 @@ type target struct {
 
 func (s Service) start(t *testing.T) *target {
 	t.Helper()
-	issuer, clock := New(t, s.Issuer), &clock{now: time.Now()}
+	issuer, clock := New(t, s.Issuer), NewClock(time.Now())
 	verifier := token.NewVerifierAt(s.Issuer, s.Audience, issuer.JWKSURL, http.DefaultClient, clock.Now)
 	srv := httptest.NewUnstartedServer(nil)
 	log := slog.New(slog.DiscardHandler)
@@ -310,26 +310,6 @@ func (s Service) hang(t *testing.T) {
 		t.Errorf("ten requests took %v", took)
 	}
 	waitFor(t, "the fetch that hangs", func() bool { return a.Fetches.Load() > fetched })
-}
-
-// clock is set by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-// Now returns the time that it shows.
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-// Advance moves it forward.
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 func waitFor(t *testing.T, what string, done func() bool) {
