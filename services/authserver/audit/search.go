@@ -30,8 +30,12 @@ type Entry struct {
 
 // Search returns events, newest first.
 func (t *Trail) Search(ctx context.Context, f Filter) ([]Entry, error) {
+	query, args := f.query()
+	return t.entries(ctx, query, args...)
+}
+
+func (f Filter) query() (query string, args []any) {
 	var where []string
-	var args []any
 	add := func(condition string, arg any) {
 		where = append(where, condition)
 		args = append(args, arg)
@@ -43,6 +47,17 @@ func (t *Trail) Search(ctx context.Context, f Filter) ([]Entry, error) {
 		if c.value != "" {
 			add(c.column+" = ?", c.value)
 		}
+	}
+	// So that the planner sees which of the indexes of some events it may use.
+	switch f.Kind {
+	case "", audit.TokenIssued, audit.TokenExchanged: // no index: they are everywhere
+	case audit.ToolCall, audit.APIDecision:
+		where = append(where, "kind IN ('tool.call', 'api.decision')")
+	default:
+		where = append(where, "kind NOT IN ('token.issued', 'token.exchanged', 'tool.call', 'api.decision')")
+	}
+	if f.Decision != "" && f.Decision != audit.Allowed {
+		where = append(where, "decision <> 'allowed'")
 	}
 	if !f.Since.IsZero() {
 		add("at >= ?", f.Since.UnixMilli())
@@ -56,11 +71,11 @@ func (t *Trail) Search(ctx context.Context, f Filter) ([]Entry, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
-	query := "SELECT seq, event FROM events"
+	query = "SELECT seq, event FROM events"
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
-	return t.entries(ctx, query+" ORDER BY seq DESC LIMIT ?", append(args, f.Limit)...)
+	return query + " ORDER BY seq DESC LIMIT ?", append(args, f.Limit)
 }
 
 // maxStory bounds how much of a long-lived grant a story tells.
@@ -116,7 +131,7 @@ func (t *Trail) Story(ctx context.Context, request string) ([]Entry, error) {
 }
 
 func (t *Trail) entries(ctx context.Context, query string, args ...any) ([]Entry, error) {
-	rows, err := t.db.QueryContext(ctx, query, args...)
+	rows, err := t.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

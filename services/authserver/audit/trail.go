@@ -19,22 +19,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strconv"
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
-
 	"demo.example/services/internal/audit"
+	"demo.example/services/internal/dbfile"
 )
 
 //go:embed schema.sql
 var schema string
 
 const (
+	schemaVersion = 1 // of schema.sql
+
 	maxWaiting = 20_000 // own events that wait to be written
-	maxBatch   = 512
+	maxBatch   = 256
+	writeEvery = 20 * time.Millisecond // so that events come together: a transaction costs as much as several of them
 	pruneEvery = time.Minute
 	headEvery  = time.Minute
 )
@@ -51,8 +52,10 @@ type Config struct {
 
 // Trail implements audit.Recorder for the server that keeps it.
 type Trail struct {
-	cfg Config
-	db  *sql.DB
+	cfg    Config
+	db     *sql.DB // one connection, which writes
+	insert *sql.Stmt
+	read   *sql.DB
 
 	mu   sync.Mutex // of appending
 	head Link
@@ -64,6 +67,7 @@ type Trail struct {
 	lost    int
 	writing sync.WaitGroup // the one goroutine that writes own events, while there are any
 	busy    bool
+	written time.Time // when it last began to
 }
 
 // Link is a place in the chain.
@@ -85,20 +89,31 @@ func Open(ctx context.Context, cfg Config) (*Trail, error) {
 }
 
 func open(ctx context.Context, cfg Config) (*Trail, error) {
-	q := url.Values{"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(cfg.File), RawQuery: q.Encode()}).String())
+	const sync = "synchronous(NORMAL)" // a power cut may cost the last moments
+	// The log is copied into the file, and both are synced, every 16 MB: most
+	// pages are written again before that.
+	db, err := dbfile.Open(cfg.File, 1, sync, "wal_autocheckpoint(4000)")
 	if err != nil {
 		return nil, err
 	}
-	t := &Trail{cfg: cfg, db: db}
-	if _, err = db.ExecContext(ctx, schema); err == nil {
-		t.head, err = newest(ctx, db)
-	}
+	read, err := dbfile.Open(cfg.File, 2, sync, "query_only(1)")
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	t := &Trail{cfg: cfg, db: db, read: read}
+	if err = dbfile.CreateTables(ctx, db, schema, schemaVersion); err == nil {
+		t.head, err = newest(ctx, db)
+	}
+	if err == nil {
+		t.insert, err = db.PrepareContext(ctx, "INSERT INTO events (seq, mac, event, "+columns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.close())
+	}
 	return t, nil
 }
+
+func (t *Trail) close() error { return errors.Join(t.read.Close(), t.db.Close()) }
 
 // newest returns the end of the chain.
 func newest(ctx context.Context, db interface {
@@ -136,6 +151,8 @@ func (t *Trail) Record(ctx context.Context, e audit.Event) {
 // write writes own events, many at a time when many come, until none waits.
 func (t *Trail) write() {
 	for {
+		time.Sleep(time.Until(t.written.Add(writeEvery)))
+		t.written = time.Now()
 		t.waiting.Lock()
 		n := min(len(t.own), maxBatch)
 		batch := t.own[:n:n]
@@ -180,10 +197,7 @@ func (t *Trail) Append(ctx context.Context, events ...audit.Event) error {
 		e := audit.Event{Kind: audit.Lost, Decision: audit.Failed, Detail: map[string]string{"events": strconv.Itoa(lost)}}
 		events = append(events[:len(events):len(events)], audit.Complete(context.Background(), e, "authserver", t.cfg.Now()))
 	}
-	insert, err := tx.PrepareContext(ctx, "INSERT INTO events (seq, id, mac, event) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
-	if err != nil {
-		return err
-	}
+	insert := tx.StmtContext(ctx, t.insert)
 	defer insert.Close()
 	for _, e := range events {
 		raw, err := json.Marshal(e)
@@ -191,7 +205,7 @@ func (t *Trail) Append(ctx context.Context, events ...audit.Event) error {
 			return err
 		}
 		next := Link{head.Seq + 1, t.link(head, raw)}
-		res, err := insert.ExecContext(ctx, next.Seq, e.ID, next.MAC, string(raw))
+		res, err := insert.ExecContext(ctx, append([]any{next.Seq, next.MAC, string(raw)}, values(e)...)...)
 		if err != nil {
 			return err
 		}
@@ -298,5 +312,5 @@ func (t *Trail) Flush() { t.writing.Wait() }
 // Close writes what was recorded and closes the file.
 func (t *Trail) Close() error {
 	t.writing.Wait()
-	return t.db.Close()
+	return t.close()
 }

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"demo.example/services/internal/audit"
+	"demo.example/services/internal/dbfile"
 )
 
 var now = time.Date(2026, 7, 28, 12, 0, 0, 0, time.UTC)
@@ -63,16 +63,18 @@ func appendAll(t *testing.T, trail *Trail, events ...audit.Event) {
 // it says without its showing.
 func TestVerifyFindsWhatWasDone(t *testing.T) {
 	tests := map[string]struct{ do, want string }{
-		"nothing":           {"SELECT 1", ""},
-		"an event removed":  {"DELETE FROM events WHERE seq = 5", "events 5 to 5 are missing"},
-		"renumbered":        {"DELETE FROM events WHERE seq = 5; UPDATE events SET seq = seq - 1 WHERE seq > 5", "event 5 was altered"},
-		"altered":           {`UPDATE events SET event = replace(event, 'user-1', 'user-2') WHERE seq = 5`, "event 5 was altered"},
-		"an id altered":     {`UPDATE events SET id = 'other' WHERE seq = 5`, "event 5 was altered"},
-		"swapped":           {`UPDATE events SET seq = 99 WHERE seq = 5; UPDATE events SET seq = 5 WHERE seq = 6; UPDATE events SET seq = 6 WHERE seq = 99`, "event 5 was altered"},
-		"copied in":         {`INSERT INTO events (seq, id, mac, event) SELECT 11, 'event-11', mac, replace(event, 'event-10', 'event-11') FROM events WHERE seq = 10`, "event 11 was altered"},
-		"beginning removed": {"DELETE FROM events WHERE seq <= 3", "events 1 to 3 are missing"},
-		"beginning forged":  {"INSERT INTO beginning SELECT 1, seq, mac, mac FROM events WHERE seq = 3; DELETE FROM events WHERE seq <= 3", "the beginning, after event 3"},
-		"end cut off":       {"DELETE FROM events WHERE seq > 7", "is not in the trail"},
+		"nothing":              {"SELECT 1", ""},
+		"an event removed":     {"DELETE FROM events WHERE seq = 5", "events 5 to 5 are missing"},
+		"renumbered":           {"DELETE FROM events WHERE seq = 5; UPDATE events SET seq = seq - 1 WHERE seq > 5", "event 5 was altered"},
+		"altered":              {`UPDATE events SET event = replace(event, 'user-1', 'user-2') WHERE seq = 5`, "event 5 was altered"},
+		"an id altered":        {`UPDATE events SET id = 'other' WHERE seq = 5`, "event 5 was altered"},
+		"swapped":              {`UPDATE events SET seq = 99 WHERE seq = 5; UPDATE events SET seq = 5 WHERE seq = 6; UPDATE events SET seq = 6 WHERE seq = 99`, "event 5 was altered"},
+		"hidden from a search": {`UPDATE events SET user = NULL WHERE seq = 5`, "event 5 was altered"},
+		"a column of bytes":    {`PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')'); PRAGMA writable_schema = RESET; UPDATE events SET user = x'00' WHERE seq = 5`, "event 5 was altered"},
+		"copied in":            {`INSERT INTO events SELECT 11, mac, replace(event, 'event-10', 'event-11'), 'event-11', at, kind, decision, user, client, request, flow, grant_id FROM events WHERE seq = 10`, "event 11 was altered"},
+		"beginning removed":    {"DELETE FROM events WHERE seq <= 3", "events 1 to 3 are missing"},
+		"beginning forged":     {"INSERT INTO beginning SELECT 1, seq, mac, mac FROM events WHERE seq = 3; DELETE FROM events WHERE seq <= 3", "the beginning, after event 3"},
+		"end cut off":          {"DELETE FROM events WHERE seq > 7", "is not in the trail"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -259,6 +261,46 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// TestSearchByIndex: no search walks through the whole trail for events that
+// there are few of, and none sorts what it found.
+func TestSearchByIndex(t *testing.T) {
+	trail, _ := newTrail(t)
+	tests := map[string]struct {
+		filter Filter
+		want   string
+	}{
+		"user":            {Filter{User: "u"}, "SEARCH events USING INDEX events_user (user=?)"},
+		"client, a page":  {Filter{Client: "c", Before: 9}, "SEARCH events USING INDEX events_client (client=? AND rowid<?)"},
+		"request":         {Filter{Request: "r"}, "SEARCH events USING INDEX events_request (request=?)"},
+		"grant":           {Filter{Grant: "g"}, "SEARCH events USING INDEX events_grant (grant_id=?)"},
+		"calls of a user": {Filter{User: "u", Client: "c", Kind: audit.ToolCall}, "SEARCH events USING INDEX events_called (user=? AND client=? AND kind=?)"},
+		"a rare kind":     {Filter{Kind: audit.Administration}, "SEARCH events USING INDEX events_rare (kind=?)"},
+		"a frequent kind": {Filter{Kind: audit.TokenExchanged}, "SCAN events"}, // from the end, and not far
+		"refusals":        {Filter{Decision: audit.Refused}, "SEARCH events USING INDEX events_refused (decision=?)"},
+		"a moment":        {Filter{Until: now}, "SCAN events"},
+	}
+	for name, tt := range tests {
+		query, args := tt.filter.query()
+		rows, err := trail.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var plan []string
+		for rows.Next() {
+			var ignored int
+			var step string
+			if err := rows.Scan(&ignored, &ignored, &ignored, &step); err != nil {
+				t.Fatal(err)
+			}
+			plan = append(plan, step)
+		}
+		if diff := cmp.Diff([]string{tt.want}, plan); diff != "" || rows.Err() != nil {
+			t.Errorf("%s: %v\n%s", name, rows.Err(), diff)
+		}
+	}
+}
+
 // TestStory: one request leads back to the consent that allowed it.
 func TestStory(t *testing.T) {
 	trail, _ := newTrail(t)
@@ -288,12 +330,13 @@ func TestStory(t *testing.T) {
 // TestEventsThatCannotBeKept are counted, and the trail says so when it can.
 func TestEventsThatCannotBeKept(t *testing.T) {
 	var log bytes.Buffer
-	trail, _ := newTrail(t, func(c *Config) { c.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
-	lock, err := trail.db.Conn(t.Context())
+	trail, cfg := newTrail(t, func(c *Config) { c.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+	other, err := dbfile.Open(cfg.File, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lock.ExecContext(t.Context(), "ALTER TABLE events RENAME TO away"); err != nil {
+	defer other.Close()
+	if _, err := other.ExecContext(t.Context(), "ALTER TABLE events RENAME TO away"); err != nil {
 		t.Fatal(err)
 	}
 	trail.Record(t.Context(), event(1))
@@ -301,10 +344,9 @@ func TestEventsThatCannotBeKept(t *testing.T) {
 	if err := trail.Append(t.Context(), event(2)); err == nil {
 		t.Error("an event was kept nowhere, without an error")
 	}
-	if _, err := lock.ExecContext(context.Background(), "ALTER TABLE away RENAME TO events"); err != nil {
+	if _, err := other.ExecContext(t.Context(), "ALTER TABLE away RENAME TO events"); err != nil {
 		t.Fatal(err)
 	}
-	lock.Close()
 	appendAll(t, trail, event(3))
 	found, err := trail.Search(t.Context(), Filter{Kind: audit.Lost})
 	if err != nil || len(found) != 1 || found[0].Detail["events"] != "1" || !strings.Contains(log.String(), "audit events not kept") {

@@ -7,6 +7,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"demo.example/services/internal/audit"
 )
 
 // Report is what a check of the trail found out.
@@ -27,8 +29,8 @@ func Verify(ctx context.Context, cfg Config, expect string) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("open %s: %w", cfg.File, err)
 	}
-	defer t.db.Close()
-	tx, err := t.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one moment of a trail that grows
+	defer t.close()
+	tx, err := t.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one moment of a trail that grows
 	if err != nil {
 		return Report{}, err
 	}
@@ -51,21 +53,26 @@ func Verify(ctx context.Context, cfg Config, expect string) (Report, error) {
 		}
 	}
 	found := wanted <= before.Seq
-	rows, err := tx.QueryContext(ctx, "SELECT seq, id, mac, event, event ->> '$.id' FROM events ORDER BY seq")
+	rows, err := tx.QueryContext(ctx, "SELECT seq, mac, event, "+columns+" FROM events ORDER BY seq")
 	if err != nil {
 		return report, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var l Link
-		var id, event, idInEvent string
-		if err := rows.Scan(&l.Seq, &id, &l.MAC, &event, &idInEvent); err != nil {
+		var event string
+		repeated := make([]any, len(values(audit.Event{})))
+		into := []any{&l.Seq, &l.MAC, &event}
+		for i := range repeated {
+			into = append(into, &repeated[i])
+		}
+		if err := rows.Scan(into...); err != nil {
 			return report, err
 		}
 		switch {
 		case l.Seq != report.Head.Seq+1:
 			return report, fmt.Errorf("events %d to %d are missing", report.Head.Seq+1, l.Seq-1)
-		case !hmac.Equal(l.MAC, t.link(report.Head, []byte(event))) || id != idInEvent:
+		case !hmac.Equal(l.MAC, t.link(report.Head, []byte(event))) || !repeats(repeated, event):
 			return report, fmt.Errorf("event %d was altered, or the one before it was replaced", l.Seq)
 		}
 		report.Head = l

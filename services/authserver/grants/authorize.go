@@ -14,6 +14,7 @@ import (
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/ids"
 	"demo.example/services/internal/oauth"
 )
 
@@ -280,7 +281,7 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 	}
 	code := newSecret()
 	grant := store.Grant{
-		ID: newID(now), UserID: r.UserID, ClientID: r.ClientID, Resource: r.Resource, Scope: r.Scope, Nonce: r.Nonce,
+		ID: ids.New(now), UserID: r.UserID, ClientID: r.ClientID, Resource: r.Resource, Scope: r.Scope, Nonce: r.Nonce,
 		AuthTime: r.AuthTime, CreatedAt: now, ExpiresAt: now.Add(GrantLifetime),
 	}
 	about(ctx, grant).Scope = r.Scope

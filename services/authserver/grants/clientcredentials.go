@@ -7,6 +7,7 @@ import (
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/ids"
 	"demo.example/services/internal/oauth"
 )
 
@@ -28,8 +29,8 @@ func (s *Service) ClientCredentials(ctx context.Context, c store.Client, request
 	}
 	now := s.Now()
 	access, expires := newSecret(), now.Add(AccessLifetime)
-	grant := store.Grant{ID: newID(now), ClientID: c.ID, Resource: resource, Scope: scope, CreatedAt: now, ExpiresAt: expires}
-	id := newID(now)
+	grant := store.Grant{ID: ids.New(now), ClientID: c.ID, Resource: resource, Scope: scope, CreatedAt: now, ExpiresAt: expires}
+	id := ids.New(now)
 	e := about(ctx, grant)
 	e.User, e.Token, e.Scope = ownSubject(c), id, scope
 	err := s.Store.AddClientGrant(ctx, grant, store.Token{

@@ -23,6 +23,7 @@ import (
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/keys"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/ids"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/site"
 )
@@ -217,7 +218,7 @@ func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scop
 
 // newAccess makes an access token. It is good once it is stored.
 func (s *Service) newAccess(ctx context.Context, g store.Grant, scope string) (Tokens, store.Token) {
-	now, secret, id := s.Now(), newSecret(), newID(s.Now())
+	now, secret, id := s.Now(), newSecret(), ids.New(s.Now())
 	expires := earliest(now.Add(AccessLifetime), g.ExpiresAt)
 	e := about(ctx, g)
 	e.Token, e.Scope = id, scope
@@ -236,7 +237,7 @@ func (s *Service) newAccess(ctx context.Context, g store.Grant, scope string) (T
 func (s *Service) newRefresh(ctx context.Context, c store.Client, g store.Grant, scope string) (secret string, t store.Token) {
 	now, secret := s.Now(), newSecret()
 	return secret, store.Token{
-		Hash: store.HashOf(secret), ID: newID(now), Kind: store.RefreshToken,
+		Hash: store.HashOf(secret), ID: ids.New(now), Kind: store.RefreshToken,
 		GrantID: g.ID, Scope: scope, JKT: refreshKeyOf(ctx, c), IssuedAt: now, ExpiresAt: earliest(now.Add(RefreshIdle), g.ExpiresAt),
 	}
 }

@@ -10,13 +10,13 @@ package audit
 
 import (
 	"context"
-	"crypto/rand"
 	"maps"
 	"strings"
 	"sync"
 	"time"
 
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/ids"
 	"demo.example/services/internal/token"
 )
 
@@ -59,7 +59,7 @@ const (
 
 // Event is one record. Fields that do not apply are empty.
 type Event struct {
-	ID       string    `json:"id"` // random; an event that is sent twice is kept once
+	ID       string    `json:"id"` // unique; an event that is sent twice is kept once
 	Time     time.Time `json:"time"`
 	Service  string    `json:"service"`
 	Kind     Kind      `json:"kind"`
@@ -110,7 +110,7 @@ func bounded(s string) string {
 // belongs to, and cuts off what is too long to be of use.
 func Complete(ctx context.Context, e Event, service string, now time.Time) Event {
 	if e.ID == "" {
-		e.ID = rand.Text()
+		e.ID = ids.New(now)
 	}
 	if e.Time.IsZero() {
 		e.Time = now.UTC()

@@ -2,13 +2,14 @@ package httpserver
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
 	"time"
+
+	"demo.example/services/internal/ids"
 )
 
 // RequestIDHeader carries the id that joins the log lines of one request
@@ -40,7 +41,7 @@ func Wrap(h http.Handler, log *slog.Logger, trustRequestID bool) http.Handler {
 		start := time.Now()
 		id := r.Header.Get(RequestIDHeader)
 		if !trustRequestID || !requestID.MatchString(id) {
-			id = rand.Text()
+			id = ids.New(start)
 		}
 		r = r.WithContext(WithRequestID(r.Context(), id))
 		rec := &recorder{ResponseWriter: w}

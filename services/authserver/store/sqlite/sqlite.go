@@ -12,13 +12,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/dbfile"
 	"demo.example/services/internal/revocation"
 )
 
@@ -45,27 +45,16 @@ type DB struct {
 
 // Open opens or creates the database file. The caller closes it.
 func Open(ctx context.Context, file string) (*DB, error) {
-	open := func(conns int, more ...string) (*sql.DB, error) {
-		q := url.Values{"_pragma": append([]string{
-			"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(NORMAL)",
-		}, more...), "_txlock": {"immediate"}}
-		db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(file), RawQuery: q.Encode()}).String())
-		if err != nil {
-			return nil, err
-		}
-		db.SetMaxOpenConns(conns)
-		db.SetMaxIdleConns(conns)
-		return db, nil
-	}
-	write, err := open(1, checkpoint)
+	const keys, sync = "foreign_keys(1)", "synchronous(NORMAL)"
+	write, err := dbfile.Open(file, 1, keys, sync, checkpoint)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
-	if err := createTables(ctx, write); err != nil {
+	if err := dbfile.CreateTables(ctx, write, schema, schemaVersion); err != nil {
 		write.Close()
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
-	read, err := open(2, "query_only(1)", mapped)
+	read, err := dbfile.Open(file, 2, keys, sync, "query_only(1)", mapped)
 	if err != nil {
 		write.Close()
 		return nil, fmt.Errorf("open %s: %w", file, err)
@@ -79,24 +68,8 @@ func Open(ctx context.Context, file string) (*DB, error) {
 	return &DB{write: w, read: newPool(read)}, nil
 }
 
-// schemaVersion is counted up whenever schema.sql changes in a way that a file
-// which exists already does not follow.
+// schemaVersion is of schema.sql.
 const schemaVersion = 2
-
-// createTables creates the tables of a new file, and refuses a file of another
-// version: half of what it holds would be misunderstood.
-func createTables(ctx context.Context, db *sql.DB) error {
-	var version, tables int
-	err := db.QueryRowContext(ctx, "SELECT user_version, (SELECT COUNT(*) FROM sqlite_schema) FROM pragma_user_version").Scan(&version, &tables)
-	if err != nil {
-		return err
-	}
-	if tables > 0 && version != schemaVersion {
-		return fmt.Errorf("it has schema %d and this program needs %d; run the program that made it, or remove it (make clean) and sign in again", version, schemaVersion)
-	}
-	_, err = db.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
-	return err
-}
 
 // Close closes the database.
 func (db *DB) Close() error { return errors.Join(db.read.Close(), db.write.Close()) }

@@ -9,19 +9,16 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
-
+	"demo.example/services/internal/dbfile"
 	"demo.example/services/stocksapi/store"
 )
 
 //go:embed schema.sql
 var schema string
 
-// schemaVersion is counted up whenever schema.sql changes in a way that a file
-// which exists already does not follow.
+// schemaVersion is of schema.sql.
 const schemaVersion = 1
 
 // DB is the one connection to the file: orders are few, and a second one would
@@ -30,36 +27,17 @@ type DB struct{ db *sql.DB }
 
 // Open opens or creates the file. The caller closes it.
 func Open(ctx context.Context, file string) (*DB, error) {
-	q := url.Values{"_pragma": {
-		"busy_timeout(5000)", "journal_mode(WAL)",
+	db, err := dbfile.Open(file, 1,
 		"synchronous(FULL)", // an order survives a power cut as well
-		"cache_size(-512)",  // kB
-	}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(file), RawQuery: q.Encode()}).String())
+		"cache_size(-512)")  // kB
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
-	db.SetMaxOpenConns(1)
-	if err := createTables(ctx, db); err != nil {
+	if err := dbfile.CreateTables(ctx, db, schema, schemaVersion); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
 	return &DB{db}, nil
-}
-
-// createTables creates the tables of a new file, and refuses a file of another
-// version: half of what it holds would be misunderstood.
-func createTables(ctx context.Context, db *sql.DB) error {
-	var version, tables int
-	err := db.QueryRowContext(ctx, "SELECT user_version, (SELECT COUNT(*) FROM sqlite_schema) FROM pragma_user_version").Scan(&version, &tables)
-	if err != nil {
-		return err
-	}
-	if tables > 0 && version != schemaVersion {
-		return fmt.Errorf("it has schema %d and this program needs %d; run the program that made it, or remove it", version, schemaVersion)
-	}
-	_, err = db.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
-	return err
 }
 
 // Close closes the file.
