@@ -48,6 +48,10 @@ type accessView struct {
 // call is something that a client did in the user's name.
 type call struct{ What, When, Refused string }
 
+// accountChangesPerMinute is how often a user may press a button of the page:
+// each is an event of the audit trail, which nobody may fill.
+const accountChangesPerMinute = 60
+
 // maxCalls is how many calls of each client the page shows.
 const maxCalls = 3
 
@@ -99,6 +103,9 @@ func (s *server) changeAccount(c echo.Context) error {
 	v, err := s.poster(c)
 	if err != nil {
 		return err
+	}
+	if wait := s.accountChanges.Take(v.User.ID); wait > 0 {
+		return pageError{Status: http.StatusTooManyRequests, Title: "Too many changes", RetryAfter: wait, Text: "Nothing was changed this time. Wait a minute, then try again."}
 	}
 	ctx := c.Request().Context()
 	var done string

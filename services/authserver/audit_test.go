@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	trail "demo.example/services/authserver/audit"
+	"demo.example/services/authserver/grants"
 	"demo.example/services/internal/audit"
 )
 
@@ -71,6 +72,74 @@ func TestCollectAudit(t *testing.T) {
 	}
 	if diff := cmp.Diff(2, len(got)); err != nil || diff != "" || !strings.Contains(strings.Join(got, ", "), "e1 stocksmcp") {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestHostileWitness: a service that was taken over can make up what it alone
+// reports, but neither swell the trail nor keep it from growing old.
+func TestHostileWitness(t *testing.T) {
+	h := newHarness(t)
+	long, many := strings.Repeat("x", 10_000), map[string]string{}
+	for i := range 50 {
+		many[fmt.Sprintf("%02d", i)] = long[:1000]
+	}
+	raw, err := json.Marshal([]audit.Event{{
+		ID: "e1", Time: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), Kind: audit.ToolCall, Decision: audit.Allowed,
+		User: long, Detail: many, Actors: slices.Repeat([]string{"a"}, 1000),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := h.report("stocksmcp", string(raw)); a.Status != http.StatusNoContent {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	found := h.trailOf(trail.Filter{})
+	if len(found) != 1 || found[0].Time.After(h.time()) {
+		t.Fatalf("%d events, %v", len(found), lines(found))
+	}
+	if raw, err = json.Marshal(found[0].Event); err != nil || len(raw) > 25<<10 {
+		t.Errorf("%d bytes are kept, %v", len(raw), err)
+	}
+}
+
+// TestNobodyFillsTheTrail: what a user or a client may do as often as they
+// like is no event when it does nothing, and is not done too often.
+func TestNobodyFillsTheTrail(t *testing.T) {
+	h := newHarness(t)
+	agent := h.agent()
+	refresh := h.tokens(agent, john).JSON["refresh_token"].(string)
+	for n := range grants.RefreshesPerHour {
+		a := h.refresh(agent, refresh)
+		if a.Status != http.StatusOK {
+			t.Fatalf("refresh %d: %d %s", n, a.Status, a.Body)
+		}
+		refresh = a.JSON["refresh_token"].(string)
+	}
+	a := h.refresh(agent, refresh)
+	wantError(h, "one too many", a, http.StatusTooManyRequests, "slow_down")
+	if a.Header.Get("Retry-After") != "60" {
+		t.Errorf("Retry-After: %q", a.Header.Get("Retry-After"))
+	}
+	h.wait(time.Hour)
+	if a := h.refresh(agent, refresh); a.Status != http.StatusOK {
+		t.Errorf("an hour later, with the token that was not used up: %d %s", a.Status, a.Body)
+	}
+
+	browser := h.newBrowser()
+	h.signInAs(browser, h.authorizeQuery(agent), john)
+	form := fields(h.get(browser, "/account"))
+	form.Set("action", "take back")
+	for n := range accountChangesPerMinute {
+		form.Set("client", fmt.Sprintf("made-up-%d", n))
+		if a := h.post(browser, "/account", form); a.Status != http.StatusSeeOther {
+			t.Fatalf("take back %d: %d", n, a.Status)
+		}
+	}
+	if a := h.post(browser, "/account", form); a.Status != http.StatusTooManyRequests {
+		t.Errorf("one too many: %d", a.Status)
+	}
+	if found := h.trailOf(trail.Filter{Kind: audit.ConsentWithdrawn}); len(found) != 1 || found[0].Decision != audit.Refused {
+		t.Errorf("%q, of which only the last is worth a word", lines(found))
 	}
 }
 
@@ -237,7 +306,7 @@ func FuzzReadEvents(f *testing.F) {
 	}
 	kinds := witnesses["stocksmcp"]
 	f.Fuzz(func(t *testing.T, body []byte) {
-		events, err := readEvents(body, "stocksmcp", kinds)
+		events, err := readEvents(body, "stocksmcp", kinds, time.Unix(2_000_000_000, 0))
 		if err != nil {
 			return
 		}
@@ -247,7 +316,7 @@ func FuzzReadEvents(f *testing.F) {
 				t.Fatalf("an event that was read cannot be kept: %v", err)
 			}
 			var again audit.Event
-			if err := json.Unmarshal(raw, &again); err != nil || again.Service != "stocksmcp" || !again.Time.Equal(e.Time) || again.Time.Before(time.Unix(0, 0)) {
+			if err := json.Unmarshal(raw, &again); err != nil || again.Service != "stocksmcp" || !again.Time.Equal(e.Time) || again.Time.Before(time.Unix(0, 0)) || again.Time.After(time.Unix(2_000_000_100, 0)) || len(raw) > 200<<10 {
 				t.Errorf("%s, %v", raw, err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -102,9 +103,10 @@ type server struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	userCodes     userCodes // wrong ones
-	requests      *limits.Limiter
-	registrations *limits.Limiter
+	userCodes      userCodes // wrong ones
+	requests       *limits.Limiter
+	registrations  *limits.Limiter
+	accountChanges *limits.Limiter // by user
 }
 
 // newServer builds the layers from the store up.
@@ -193,9 +195,10 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		log:    log,
 		now:    now,
 
-		userCodes:     newUserCodes(now),
-		requests:      limits.New(cfg.AuthorizationsPerIP, 20*cfg.AuthorizationsPerIP, time.Minute, now),
-		registrations: limits.New(cfg.RegistrationsPerIP, cfg.RegistrationsTotal, time.Hour, now),
+		userCodes:      newUserCodes(now),
+		requests:       limits.New(cfg.AuthorizationsPerIP, 20*cfg.AuthorizationsPerIP, time.Minute, now),
+		registrations:  limits.New(cfg.RegistrationsPerIP, cfg.RegistrationsTotal, time.Hour, now),
+		accountChanges: limits.New(accountChangesPerMinute, math.MaxInt, time.Minute, now),
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -40,7 +41,7 @@ func (s *server) collectAudit(c echo.Context) error {
 	if err != nil {
 		return oauth.InvalidRequest("the body is too large or incomplete")
 	}
-	events, err := readEvents(body, service, kinds)
+	events, err := readEvents(body, service, kinds, s.now())
 	if err != nil {
 		return oauth.InvalidRequest(err.Error())
 	}
@@ -50,23 +51,32 @@ func (s *server) collectAudit(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// maxID bounds the id of an event, in bytes.
-const maxID = 64
+// Bounds of an event that another service reports.
+const (
+	maxID    = 64          // bytes of its id
+	maxAhead = time.Minute // of a clock that is fast
+)
 
 // readEvents reads a service's events. Whose they are is what it
-// authenticated as, whatever they say.
-func readEvents(body []byte, service string, kinds []audit.Kind) ([]audit.Event, error) {
+// authenticated as, whatever they say. They may be old, since a service keeps
+// them while the trail is out of reach, and not of the future, which would
+// outlive AUDIT_RETENTION.
+func readEvents(body []byte, service string, kinds []audit.Kind, now time.Time) ([]audit.Event, error) {
 	var events []audit.Event
 	if err := json.Unmarshal(body, &events); err != nil {
 		return nil, errors.New("the body is not a JSON array of events")
 	}
 	for i := range events {
+		events[i] = events[i].Bounded()
 		e := &events[i]
 		e.Service, e.Time = service, e.Time.UTC() // the one zone that the trail is searched in
+		if e.Time.After(now.Add(maxAhead)) {
+			e.Time = now.UTC()
+		}
 		switch {
 		case e.ID == "" || len(e.ID) > maxID:
 			return nil, errors.New("an event has no id, or a long one")
-		case e.Time.IsZero() || e.Time.Year() < 2000 || e.Time.Year() > 9999:
+		case e.Time.IsZero() || e.Time.Year() < 2000:
 			return nil, errors.New("an event has no time")
 		case !slices.Contains(kinds, e.Kind):
 			return nil, errors.New("an event is of a kind that this service cannot report")

@@ -169,6 +169,8 @@ func (w tokenAnswer) WriteHeader(status int) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="authorization server"`)
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "2")
+	case http.StatusTooManyRequests: // how long is not known here
+		w.Header().Set("Retry-After", "60")
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

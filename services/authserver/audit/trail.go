@@ -9,12 +9,8 @@ package audit
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"database/sql"
 	_ "embed"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,15 +66,6 @@ type Trail struct {
 	written time.Time // when it last began to
 }
 
-// Link is a place in the chain.
-type Link struct {
-	Seq int64
-	MAC []byte
-}
-
-// String is the form in which a link is logged, and expected.
-func (l Link) String() string { return fmt.Sprintf("%d:%s", l.Seq, hex.EncodeToString(l.MAC)) }
-
 // Open opens or creates the trail. The caller closes it.
 func Open(ctx context.Context, cfg Config) (*Trail, error) {
 	t, err := open(ctx, cfg)
@@ -114,22 +101,6 @@ func open(ctx context.Context, cfg Config) (*Trail, error) {
 }
 
 func (t *Trail) close() error { return errors.Join(t.read.Close(), t.db.Close()) }
-
-// newest returns the end of the chain.
-func newest(ctx context.Context, db interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-},
-) (Link, error) {
-	l := Link{MAC: make([]byte, sha256.Size)} // before the first
-	err := db.QueryRowContext(ctx, "SELECT seq, mac FROM events ORDER BY seq DESC LIMIT 1").Scan(&l.Seq, &l.MAC)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = db.QueryRowContext(ctx, "SELECT seq, mac FROM beginning").Scan(&l.Seq, &l.MAC)
-	}
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
-	return l, err
-}
 
 // Record implements audit.Recorder. The event is written in the background.
 func (t *Trail) Record(ctx context.Context, e audit.Event) {
@@ -186,15 +157,15 @@ func (t *Trail) Append(ctx context.Context, events ...audit.Event) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // of no use after Commit
-	head, err := newest(ctx, tx)         // not from memory: another process may write as well
+	head, altered, err := t.end(ctx, tx)
 	if err != nil {
 		return err
 	}
 	t.waiting.Lock()
 	lost := t.lost
 	t.waiting.Unlock()
-	if lost > 0 {
-		e := audit.Event{Kind: audit.Lost, Decision: audit.Failed, Detail: map[string]string{"events": strconv.Itoa(lost)}}
+	if lost > 0 || altered != "" {
+		e := audit.Event{Kind: audit.Lost, Decision: audit.Failed, Reason: altered, Detail: map[string]string{"events": strconv.Itoa(lost)}}
 		events = append(events[:len(events):len(events)], audit.Complete(context.Background(), e, "authserver", t.cfg.Now()))
 	}
 	insert := tx.StmtContext(ctx, t.insert)
@@ -218,92 +189,12 @@ func (t *Trail) Append(ctx context.Context, events ...audit.Event) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
+	if altered != "" {
+		t.cfg.Log.Error(altered)
+	}
 	t.head = head
 	t.addLost(-lost)
 	return nil
-}
-
-// link chains an event to the row before it.
-func (t *Trail) link(before Link, event []byte) []byte {
-	m := hmac.New(sha256.New, t.cfg.Key)
-	m.Write(before.MAC)
-	_ = binary.Write(m, binary.BigEndian, before.Seq+1) // a hash takes everything
-	m.Write(event)
-	return m.Sum(nil)
-}
-
-// seal marks a beginning that this server made.
-func (t *Trail) seal(l Link) []byte {
-	m := hmac.New(sha256.New, t.cfg.Key)
-	fmt.Fprintf(m, "beginning %s", l)
-	return m.Sum(nil)
-}
-
-// Run logs the end of the chain and removes what is old, until ctx ends.
-func (t *Trail) Run(ctx context.Context) {
-	var logged int64
-	tick := time.NewTicker(min(headEvery, pruneEvery))
-	defer tick.Stop()
-	for {
-		if err := t.Prune(ctx); err != nil && ctx.Err() == nil {
-			t.cfg.Log.Error("old audit events not removed", "error", err.Error())
-		}
-		if head := t.Head(); head.Seq != logged {
-			t.cfg.Log.Info("audit trail", "head", head.String())
-			logged = head.Seq
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// Head returns the end of the chain.
-func (t *Trail) Head() Link {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.head
-}
-
-// Prune removes events that are too old or too many, and notes where the trail
-// begins now.
-func (t *Trail) Prune(ctx context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	tx, err := t.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // of no use after Commit
-	// Time of arrival is not the time of the event: of the rows before the
-	// first that is young enough, none is.
-	var last sql.NullInt64
-	err = tx.QueryRowContext(ctx, "SELECT MIN(seq) - 1 FROM events WHERE at >= ?", t.cfg.Now().Add(-t.cfg.Retention).UnixMilli()).Scan(&last)
-	if err != nil {
-		return err
-	}
-	if !last.Valid { // all are old
-		last.Int64 = t.head.Seq
-	}
-	upTo := max(last.Int64, t.head.Seq-int64(t.cfg.MaxEvents))
-	l := Link{}
-	err = tx.QueryRowContext(ctx, "SELECT seq, mac FROM events WHERE seq <= ? ORDER BY seq DESC LIMIT 1", upTo).Scan(&l.Seq, &l.MAC)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil // nothing to remove
-	}
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM events WHERE seq <= ?", l.Seq)
-	if err == nil {
-		_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO beginning (one, seq, mac, seal) VALUES (1, ?, ?, ?)", l.Seq, l.MAC, t.seal(l))
-	}
-	if err != nil {
-		return err // and nothing is removed: without its beginning the trail would not look whole
-	}
-	return tx.Commit()
 }
 
 // Flush returns when what was recorded before is written.

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -59,6 +58,19 @@ func appendAll(t *testing.T, trail *Trail, events ...audit.Event) {
 	}
 }
 
+// alter does something to the file, as somebody who has no key.
+func alter(t *testing.T, cfg Config, statements string) {
+	t.Helper()
+	db, err := dbfile.Open(cfg.File, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestVerifyFindsWhatWasDone: whoever can write to the file cannot change what
 // it says without its showing.
 func TestVerifyFindsWhatWasDone(t *testing.T) {
@@ -86,14 +98,7 @@ func TestVerifyFindsWhatWasDone(t *testing.T) {
 			if err := trail.Close(); err != nil {
 				t.Fatal(err)
 			}
-			db, err := sql.Open("sqlite", cfg.File)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer db.Close()
-			if _, err := db.ExecContext(t.Context(), tt.do); err != nil {
-				t.Fatal(err)
-			}
+			alter(t, cfg, tt.do)
 			report, err := Verify(t.Context(), cfg, head)
 			if tt.want == "" {
 				if err != nil || report.Events != 10 || report.First != 1 || report.Head.String() != head {
@@ -175,6 +180,76 @@ func TestPrune(t *testing.T) {
 				t.Errorf("%+v, %v", report, err)
 			}
 		})
+	}
+}
+
+// TestPruneKeepsEvidence: what was altered is not removed as if it were old,
+// which would make the trail look whole again.
+func TestPruneKeepsEvidence(t *testing.T) {
+	for name, tt := range map[string]struct{ do, want string }{
+		"made old":          {"UPDATE events SET at = 0 WHERE seq <= 8", "event 1 was altered"},
+		"the first gone":    {"UPDATE events SET at = 0 WHERE seq <= 8; DELETE FROM events WHERE seq <= 3", "events 1 to 3 are missing"},
+		"another beginning": {"INSERT INTO beginning SELECT 1, seq, mac, mac FROM events WHERE seq = 3; DELETE FROM events WHERE seq <= 3", "the beginning, after event 3"},
+	} {
+		trail, cfg := newTrail(t)
+		for n := range 10 {
+			appendAll(t, trail, event(n+1))
+		}
+		alter(t, cfg, tt.do)
+		if err := trail.Prune(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+		if _, err := Verify(t.Context(), cfg, ""); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s, after that: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// TestPruneInBatches: a great many events go as well, and that they went before
+// their time is said.
+func TestPruneInBatches(t *testing.T) {
+	var log bytes.Buffer
+	trail, cfg := newTrail(t, func(c *Config) { c.MaxEvents, c.Log = 10, slog.New(slog.NewJSONHandler(&log, nil)) })
+	var all []audit.Event
+	for n := range 2*pruneBatch + 100 {
+		all = append(all, event(n+1))
+	}
+	appendAll(t, trail, all...)
+	if err := trail.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Verify(t.Context(), cfg, "")
+	if err != nil || report.Events != 10 || !strings.Contains(log.String(), `"events":2090`) {
+		t.Errorf("%+v, %v, %s", report, err, log.String())
+	}
+}
+
+// TestAlteredWhileItGrows: what is done to the file of a running server shows
+// at once and for ever, at the end as well.
+func TestAlteredWhileItGrows(t *testing.T) {
+	for name, tt := range map[string]struct{ do, want string }{
+		"end cut off": {"DELETE FROM events WHERE seq > 8", "events 9 to 10 are missing"},
+		"all cut off": {"DELETE FROM events", "events 1 to 10 are missing"},
+		"forged":      {"INSERT INTO events SELECT 11, mac, event, 'another', at, kind, decision, user, client, request, flow, grant_id FROM events WHERE seq = 10", "event 11 was altered"},
+		"replaced":    {"UPDATE events SET mac = x'00' WHERE seq = 10", "event 10 was altered"},
+	} {
+		var log bytes.Buffer
+		trail, cfg := newTrail(t, func(c *Config) { c.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+		for n := range 10 {
+			appendAll(t, trail, event(n+1))
+		}
+		alter(t, cfg, tt.do)
+		appendAll(t, trail, event(11))
+		appendAll(t, trail, event(12))
+		if n := strings.Count(log.String(), "the audit trail was altered"); n != 1 {
+			t.Errorf("%s: said %d times: %s", name, n, log.String())
+		}
+		if found, err := trail.Search(t.Context(), Filter{Kind: audit.Lost}); err != nil || len(found) != 1 || !strings.Contains(found[0].Reason, "altered") {
+			t.Errorf("%s: %+v, %v", name, found, err)
+		}
+		if _, err := Verify(t.Context(), cfg, ""); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
 	}
 }
 

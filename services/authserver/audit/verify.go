@@ -2,13 +2,9 @@ package audit
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"database/sql"
-	"errors"
 	"fmt"
-
-	"demo.example/services/internal/audit"
+	"math"
 )
 
 // Report is what a check of the trail found out.
@@ -35,15 +31,9 @@ func Verify(ctx context.Context, cfg Config, expect string) (Report, error) {
 		return Report{}, err
 	}
 	defer func() { _ = tx.Rollback() }() // it only read
-	before := Link{MAC: make([]byte, sha256.Size)}
-	var seal []byte
-	err = tx.QueryRowContext(ctx, "SELECT seq, mac, seal FROM beginning").Scan(&before.Seq, &before.MAC, &seal)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-	case err != nil:
+	before, err := t.beginning(ctx, tx)
+	if err != nil {
 		return Report{}, err
-	case !hmac.Equal(seal, t.seal(before)):
-		return Report{}, fmt.Errorf("the beginning, after event %d, is not one that the server noted: events before it were removed, or the key is another", before.Seq)
 	}
 	report := Report{First: before.Seq + 1, Head: before}
 	var wanted int64
@@ -53,33 +43,11 @@ func Verify(ctx context.Context, cfg Config, expect string) (Report, error) {
 		}
 	}
 	found := wanted <= before.Seq
-	rows, err := tx.QueryContext(ctx, "SELECT seq, mac, event, "+columns+" FROM events ORDER BY seq")
-	if err != nil {
-		return report, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var l Link
-		var event string
-		repeated := make([]any, len(values(audit.Event{})))
-		into := []any{&l.Seq, &l.MAC, &event}
-		for i := range repeated {
-			into = append(into, &repeated[i])
-		}
-		if err := rows.Scan(into...); err != nil {
-			return report, err
-		}
-		switch {
-		case l.Seq != report.Head.Seq+1:
-			return report, fmt.Errorf("events %d to %d are missing", report.Head.Seq+1, l.Seq-1)
-		case !hmac.Equal(l.MAC, t.link(report.Head, []byte(event))) || !repeats(repeated, event):
-			return report, fmt.Errorf("event %d was altered, or the one before it was replaced", l.Seq)
-		}
-		report.Head = l
+	report.Head, err = t.walk(ctx, tx, before, math.MaxInt64, func(l Link) {
 		report.Events++
 		found = found || l.String() == expect
-	}
-	if err := rows.Err(); err != nil {
+	})
+	if err != nil {
 		return report, err
 	}
 	if !found {

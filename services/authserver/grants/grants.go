@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/keys"
+	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/ids"
 	"demo.example/services/internal/oauth"
@@ -37,6 +39,11 @@ const (
 	RefreshIdle       = 7 * 24 * time.Hour
 	GrantLifetime     = 30 * 24 * time.Hour // absolute: refreshing does not extend it
 )
+
+// RefreshesPerHour is how often the tokens of one grant may be replaced. It is
+// many times what a client needs; each one stays in the store until the grant
+// ends, and in the audit trail for longer.
+const RefreshesPerHour = 120
 
 // grantStore is what the use cases need of the store.
 type grantStore interface {
@@ -59,7 +66,7 @@ type grantStore interface {
 	Rotate(ctx context.Context, hash store.Hash, now time.Time, grace time.Duration, issue func() (access, refresh store.Token, err error)) error
 	RevokeToken(ctx context.Context, hash store.Hash) error
 	RevokeGrant(ctx context.Context, id string) error
-	RevokeConsent(ctx context.Context, userID, clientID string) error
+	RevokeConsent(ctx context.Context, userID, clientID string) (had bool, err error)
 
 	User(ctx context.Context, id string) (store.User, error)
 
@@ -101,6 +108,8 @@ type Service struct {
 	jwts *lru.Cache[string, string]
 
 	uses *uses
+
+	refreshes *limits.Limiter // by grant
 }
 
 // jwtCache is how many signed JWTs are kept: about 1 kB each.
@@ -113,6 +122,7 @@ func New(s Service) *Service {
 		panic(err) // only for a size below one
 	}
 	s.jwts, s.uses = cache, &uses{last: map[string]time.Time{}}
+	s.refreshes = limits.New(RefreshesPerHour, math.MaxInt, time.Hour, s.Now)
 	return &s
 }
 

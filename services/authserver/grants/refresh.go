@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -78,6 +79,10 @@ func (s *Service) Refresh(ctx context.Context, c store.Client, secret, scope, re
 		narrowed, err := narrow(scope, t.Scope)
 		if err != nil {
 			return access, refresh, err
+		}
+		if wait := s.refreshes.Take(t.GrantID); wait > 0 {
+			return access, refresh, &oauth.Error{Code: "slow_down", Status: http.StatusTooManyRequests, RetryAfter: wait,
+				Description: fmt.Sprintf("the tokens of a grant can be refreshed %d times an hour; use an access token until it expires", RefreshesPerHour)}
 		}
 		out, access = s.newAccess(ctx, t.Grant, narrowed)
 		out.RefreshToken, refresh = s.newRefresh(ctx, c, t.Grant, t.Scope) // a narrower scope is for this access token alone (RFC 6749 §6)

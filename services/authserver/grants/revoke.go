@@ -38,8 +38,12 @@ func (s *Service) Revoke(ctx context.Context, c store.Client, secret string) err
 func (s *Service) RevokeConsent(ctx context.Context, userID, clientID string) error {
 	e := audit.On(ctx)
 	e.User, e.Client = userID, clientID
-	if err := s.Store.RevokeConsent(ctx, userID, clientID); err != nil {
+	had, err := s.Store.RevokeConsent(ctx, userID, clientID)
+	if err != nil {
 		return fmt.Errorf("revoke consent: %w", err)
+	}
+	if !had {
+		e.Kind = "" // nothing ends, see Revoke
 	}
 	return nil
 }

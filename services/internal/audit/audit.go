@@ -11,6 +11,7 @@ package audit
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -95,9 +96,12 @@ func (f RecorderFunc) Record(ctx context.Context, e Event) { f(ctx, e) }
 // Discard keeps nothing.
 var Discard Recorder = RecorderFunc(func(context.Context, Event) {})
 
-// maxField bounds each text of an event, in bytes: some of them are whatever a
-// stranger sent. It is above what any id has.
-const maxField = 1000
+// Bounds of an event: some of its texts are whatever a stranger sent. They are
+// above what any id has, and any chain of actors.
+const (
+	maxField = 1000 // bytes
+	maxList  = 20
+)
 
 func bounded(s string) string {
 	if len(s) <= maxField {
@@ -106,8 +110,31 @@ func bounded(s string) string {
 	return strings.ToValidUTF8(s[:maxField], "") + "…"
 }
 
+// Bounded returns the event without what is too long to be of use.
+func (e Event) Bounded() Event {
+	for _, text := range []*string{&e.Reason, &e.Request, &e.Flow, &e.Grant, &e.Token, &e.User, &e.Client, &e.Audience, &e.Scope} {
+		*text = bounded(*text)
+	}
+	e.Actors = slices.Clone(e.Actors[:min(len(e.Actors), maxList)])
+	for i := range e.Actors {
+		e.Actors[i] = bounded(e.Actors[i])
+	}
+	detail := e.Detail
+	e.Detail = nil
+	for _, name := range slices.Sorted(maps.Keys(detail)) {
+		if len(e.Detail) == maxList {
+			break
+		}
+		if e.Detail == nil {
+			e.Detail = map[string]string{}
+		}
+		e.Detail[bounded(name)] = bounded(detail[name])
+	}
+	return e
+}
+
 // Complete fills in what an event has of its own and of the request that ctx
-// belongs to, and cuts off what is too long to be of use.
+// belongs to, and bounds it.
 func Complete(ctx context.Context, e Event, service string, now time.Time) Event {
 	if e.ID == "" {
 		e.ID = ids.New(now)
@@ -121,16 +148,7 @@ func Complete(ctx context.Context, e Event, service string, now time.Time) Event
 	if e.Request == "" {
 		e.Request = httpserver.RequestID(ctx)
 	}
-	for _, text := range []*string{&e.Reason, &e.Request, &e.Flow, &e.Grant, &e.Token, &e.User, &e.Client, &e.Audience, &e.Scope} {
-		*text = bounded(*text)
-	}
-	for name, text := range e.Detail {
-		if len(text) > maxField {
-			e.Detail = maps.Clone(e.Detail) // the loop goes on over the caller's
-			e.Detail[name] = bounded(text)
-		}
-	}
-	return e
+	return e.Bounded()
 }
 
 // Bounds of events that anybody can cause as often as they like: they must not
@@ -142,7 +160,8 @@ const (
 )
 
 // Strangers says which events are recorded. What is allowed to somebody who is
-// known always is; it takes a sign-in, and the quotas of the gateway bound it.
+// known always is; it takes a sign-in, and the quotas of the gateway and the
+// limits of the authorization server (on refreshing, on forms) bound it.
 // Of the rest each has a token bucket: refusals of strangers, what any stranger
 // may do, and refusals of those who are known, such as of a client that goes on
 // above its quota. The zero value is ready.

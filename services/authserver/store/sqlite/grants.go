@@ -153,10 +153,10 @@ func (db *DB) RevokeGrant(ctx context.Context, id string) error {
 }
 
 // RevokeConsent forgets what a user allowed a client and ends every grant of
-// the two, in one step. Nothing to end is fine.
-func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) error {
+// the two, in one step. It reports whether there was anything to end.
+func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) (had bool, err error) {
 	var ended int64
-	err := db.write.Transact(ctx, func(tx tx) error {
+	err = db.write.Transact(ctx, func(tx tx) error {
 		ended = 0
 		for _, q := range []string{
 			"DELETE FROM consents WHERE user_id = ? AND client_id = ?",
@@ -174,10 +174,10 @@ func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) error 
 		}
 		return nil
 	})
-	if err == nil && ended == 0 {
-		return nil
+	if err != nil || ended == 0 {
+		return false, err
 	}
-	return db.announce(err, revocation.User, userID) // one event, however many grants there were
+	return true, db.announce(nil, revocation.User, userID) // one event, however many grants there were
 }
 
 // AddKey stores a signing key.

@@ -87,7 +87,7 @@ func (s *suite) approvals() {
 	_, _, err = s.AskApproval(ctx, fresh, 9, declinedSince)
 	s.wants("AskApproval of a revoked grant", err, store.ErrNotFound)
 	s.must(s.DecideApproval(ctx, "a4", "user-1", store.ApprovalApproved, now, now))
-	s.must(s.RevokeConsent(ctx, "user-1", "dcr-1"))
+	s.takeBack(true)
 	s.wants("TakeApproval after consent was revoked", s.TakeApproval(ctx, "a4", "g2", "another", now), store.ErrNotFound)
 
 	list, err := s.Approvals(ctx, "user-1", 3)

@@ -117,7 +117,7 @@ func (s *suite) outage() {
 		"Token":         func() error { _, err := s.Token(ctx, h); return err },
 		"TokenByID":     func() error { _, err := s.TokenByID(ctx, ""); return err },
 		"Rotate":        func() error { return s.rotate(ctx, h, now, 0) },
-		"RevokeConsent": func() error { return s.RevokeConsent(ctx, "", "") },
+		"RevokeConsent": func() error { _, err := s.RevokeConsent(ctx, "", ""); return err },
 		"DeleteKey":     func() error { return s.DeleteKey(ctx, "") },
 		"RevokeToken":   func() error { return s.RevokeToken(ctx, h) },
 		"RevokeGrant":   func() error { return s.RevokeGrant(ctx, "") },

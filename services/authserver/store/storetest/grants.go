@@ -237,8 +237,16 @@ func (s *suite) refresh() {
 	s.withGrant("g2")
 	other := tokenOf("g2", store.RefreshToken, "o")
 	s.must(s.AddTokens(ctx, other))
-	s.must(s.RevokeConsent(ctx, "user-1", "dcr-1"))
+	s.takeBack(true)
 	s.wants("Rotate after the consent was taken back", s.rotate(ctx, other.Hash, now, grace), store.ErrNotFound)
+}
+
+// takeBack ends what user-1 allowed dcr-1, which there was or was not.
+func (s *suite) takeBack(want bool) {
+	s.Helper()
+	if had, err := s.RevokeConsent(s.Context(), "user-1", "dcr-1"); err != nil || had != want {
+		s.Errorf("RevokeConsent: %t, %v, want %t", had, err, want)
+	}
 }
 
 // grace is how long a rotated refresh token may come again.

@@ -85,7 +85,7 @@ type Store interface {
 	Rotate(ctx context.Context, hash store.Hash, now time.Time, grace time.Duration, issue func() (access, refresh store.Token, err error)) error
 	RevokeToken(ctx context.Context, hash store.Hash) error
 	RevokeGrant(ctx context.Context, id string) error
-	RevokeConsent(ctx context.Context, userID, clientID string) error
+	RevokeConsent(ctx context.Context, userID, clientID string) (had bool, err error)
 
 	Users(ctx context.Context, after string, now time.Time, limit int) ([]store.UserOverview, error)
 	SuspendUser(ctx context.Context, id string) error
