@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -21,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store/sqlite"
 	"demo.example/services/internal/site"
@@ -55,12 +57,49 @@ var secretNames = []string{"key-encryption-key", "client-gateway", "client-stock
 
 const secretFor = "-secret-0123456789abcdef0123456789"
 
+// emptyFiles are the databases of a server that was started once. Making
+// tables is most of what starting one costs.
+var emptyFiles = sync.OnceValues(func() (files map[string][]byte, err error) {
+	dir, err := os.MkdirTemp("", "authserver-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	cfg := Config{DatabaseFile: filepath.Join(dir, "authserver.db")}
+	db, err := sqlite.Open(context.Background(), cfg.DatabaseFile)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := trail.Open(context.Background(), trail.Config{File: cfg.auditFile()})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return nil, err
+	}
+	if err := kept.Close(); err != nil {
+		return nil, err
+	}
+	files = map[string][]byte{}
+	for _, file := range []string{cfg.DatabaseFile, cfg.auditFile()} {
+		if files[filepath.Base(file)], err = os.ReadFile(file); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+})
+
 // newConfig returns the settings of a server whose files are a test's own.
 func newConfig(t testing.TB, change ...func(*Config)) Config {
 	t.Helper()
 	dir := t.TempDir()
+	empty, err := emptyFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := maps.Clone(empty)
 	for _, name := range secretNames {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+secretFor), 0o600); err != nil {
+		files[name] = []byte(name + secretFor)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,7 +37,10 @@ func CreateTables(ctx context.Context, db *sql.DB, schema string, version int) e
 	if err != nil {
 		return err
 	}
-	if tables > 0 && found != version {
+	if tables > 0 && found == version {
+		return nil
+	}
+	if tables > 0 {
 		return fmt.Errorf("it has schema %d and this program needs %d; run the program that made it, or remove it (make clean) and begin anew", found, version)
 	}
 	_, err = db.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", version))
