@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -16,8 +17,10 @@ import (
 	"demo.example/services/internal/audit"
 )
 
-// What the account page shows at most: sessions, and lines of activity.
+// What the account page shows at most: clients, with more behind a link,
+// sessions, and lines of activity.
 const (
+	maxAccesses = 25
 	maxSessions = 50
 	maxActivity = 20
 )
@@ -85,6 +88,7 @@ func (s *server) accountPage(c echo.Context) error {
 	if err != nil {
 		return fmt.Errorf("find what was taken back: %w", err)
 	}
+	accesses, next := accessPage(accesses, c.QueryParam("after"))
 	views := s.accessViews(accesses, v.User)
 	for i := range views {
 		if views[i].Calls, err = s.calls(ctx, v.User.ID, views[i].ID); err != nil {
@@ -93,7 +97,7 @@ func (s *server) accountPage(c echo.Context) error {
 	}
 	return s.plain(c, "account", map[string]any{
 		"Visitor": v, "Notice": notices[c.QueryParam("done")],
-		"Sessions": sessionViews(sessions, v), "Accesses": views, "Activity": s.activity(ctx, sessions, events, taken),
+		"Sessions": sessionViews(sessions, v), "Accesses": views, "Next": next, "Activity": s.activity(ctx, sessions, events, taken),
 	})
 }
 
@@ -140,6 +144,17 @@ func where(sess store.NamedSession) string {
 		return "a browser"
 	}
 	return sess.Browser + ", from " + sess.Address
+}
+
+// accessPage returns the clients that come after one of them, or the first, and
+// the address of those after these.
+func accessPage(accesses []grants.ClientAccess, after string) (page []grants.ClientAccess, next string) {
+	rest := accesses[1+slices.IndexFunc(accesses, func(a grants.ClientAccess) bool { return a.Client.ID == after }):]
+	page = rest[:min(len(rest), maxAccesses)]
+	if len(page) < len(rest) {
+		next = "/account?" + url.Values{"after": {page[len(page)-1].Client.ID}}.Encode()
+	}
+	return page, next
 }
 
 func (s *server) accessViews(accesses []grants.ClientAccess, u store.User) []accessView {

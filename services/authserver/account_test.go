@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // change sends the form of the account page, and returns the page after it.
@@ -203,5 +205,31 @@ func TestUsesAreWritten(t *testing.T) {
 	list, err := h.db.Access(t.Context(), claims["sub"].(string), h.time(), 10)
 	if err != nil || len(list) != 1 || h.time().Sub(list[0].UsedAt) > time.Minute {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// TestManyAccesses: of many clients that have access the page shows some at a
+// time, and all of them in the end.
+func TestManyAccesses(t *testing.T) {
+	h := newHarness(t)
+	h.fillPages(4*(maxAccesses+5), 1)
+	browser := h.newBrowser()
+	h.signInAs(browser, h.authorizeQuery(h.agent()), john)
+	client, next := regexp.MustCompile(`name="client" value="([^"]+)"`), regexp.MustCompile(`href="(/account\?[^"]+)"`)
+	seen := map[string]bool{}
+	var pages []int
+	for address := "/account"; address != "" && len(pages) < 3; {
+		page := h.get(browser, address)
+		found := client.FindAllStringSubmatch(page.Body, -1)
+		for _, m := range found {
+			seen[m[1]] = true
+		}
+		pages, address = append(pages, len(found)), ""
+		if m := next.FindStringSubmatch(page.Body); m != nil {
+			address = m[1]
+		}
+	}
+	if diff := cmp.Diff([]int{maxAccesses, 5}, pages); diff != "" || len(seen) != maxAccesses+5 {
+		t.Errorf("clients on each page (-want +got), %d in all:\n%s", len(seen), diff)
 	}
 }

@@ -217,7 +217,7 @@ func (h *harness) answerOf(browser *http.Client, email string) *url.URL {
 		form.Set("decision", "allow")
 		page = h.post(browser, "/consent", form)
 	}
-	return mustParse(h.T, page.Header.Get("Location"))
+	return mustParse(h.TB, page.Header.Get("Location"))
 }
 
 // TestAdministrationCallback: an answer counts in the browser that asked for it

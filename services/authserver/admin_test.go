@@ -189,7 +189,7 @@ func TestAdministrationSignIn(t *testing.T) {
 	}
 }
 
-func mustParse(t *testing.T, raw string) *url.URL {
+func mustParse(t testing.TB, raw string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(raw)
 	if err != nil {

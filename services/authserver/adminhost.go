@@ -78,7 +78,7 @@ func (s *server) newAdmin() (http.Handler, error) {
 // describe says to an administrator what a page says to everybody.
 func (s *server) describe(c store.Client) admin.Description {
 	v := s.viewOf(c, "")
-	return admin.Description{Name: v.Name, FullName: v.FullName, Badge: v.Badge, Known: v.Known, Trust: v.Trust, Warnings: v.Warnings}
+	return admin.Description{Name: v.Name, FullName: v.FullName, Cut: v.Name != v.FullName, Badge: v.Badge, Known: v.Known, Trust: v.Trust, Warnings: v.Warnings}
 }
 
 // newBack returns the HTTP client with which the administration calls the

@@ -93,6 +93,7 @@ type server struct {
 	db      *sqlite.DB
 	grants  *grants.Service
 	clients *clients.Registry
+	known   []knownName // of the reviewed clients
 	login   *login.Service
 	keys    *keys.Ring
 	csrf    []byte // key of the form tokens
@@ -182,6 +183,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		revoked: revoked,
 		db:      db,
 		clients: registry,
+		known:   reviewedNames(presets),
 		grants:  grants.New(grants.Service{Site: cfg.Site, Store: db, Clients: registry, Keys: ring, Log: log, Now: now, DeviceKey: deviceKey}),
 		login: &login.Service{
 			Store: db, Mailer: mailer, Key: passcodeKey, Log: log, Now: now,

@@ -165,7 +165,7 @@ func (h *harness) anew() *harness {
 	if err != nil {
 		h.Fatal(err)
 	}
-	return &harness{T: h.T, server: s}
+	return &harness{TB: h.TB, server: s}
 }
 
 // signBench signs what an access token says.

@@ -31,7 +31,7 @@ import (
 // harness is a running authorization server with a clock and a mailbox of its
 // own, reached under its public name.
 type harness struct {
-	*testing.T
+	testing.TB
 	*server
 	mail *mailbox
 	logs *syncBuffer
@@ -115,14 +115,14 @@ func newConfig(t testing.TB, change ...func(*Config)) Config {
 	return cfg
 }
 
-func newHarness(t *testing.T, change ...func(*Config)) *harness {
+func newHarness(t testing.TB, change ...func(*Config)) *harness {
 	t.Helper()
 	cfg := newConfig(t, change...)
 	db, err := sqlite.Open(t.Context(), cfg.DatabaseFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{T: t, mail: &mailbox{}, logs: &syncBuffer{}}
+	h := &harness{TB: t, mail: &mailbox{}, logs: &syncBuffer{}}
 	h.server, err = newServer(t.Context(), cfg, db, h.mail, h.time, slog.New(slog.NewJSONHandler(h.logs, nil)))
 	if err != nil {
 		t.Fatal(err)

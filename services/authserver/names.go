@@ -1,12 +1,14 @@
 package authserver
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 
 	"demo.example/services/authserver/login"
+	"demo.example/services/authserver/store"
 )
 
 // A client chooses its name. login.PlainName makes it harmless to show; here is
@@ -41,7 +43,7 @@ func shortName(plain string) string {
 
 // nameWarnings says what is odd about the name of a client that is none of the
 // known ones.
-func nameWarnings(name string, known []string) []string {
+func nameWarnings(name string, known []knownName) []string {
 	var out []string
 	if hasHidden(name) {
 		out = append(out, "Its name had hidden characters in it, which are not shown.")
@@ -86,13 +88,35 @@ func mixesAlphabets(name string) bool {
 	return false
 }
 
+// knownName is a name that no other may look like.
+type knownName struct{ name, shape string }
+
+// knownNames returns names in their order: always the same one is named where
+// two would do.
+func knownNames(names ...string) []knownName {
+	var out []knownName
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		out = append(out, knownName{name, shapeOf(name)})
+	}
+	return out
+}
+
+// reviewedNames are those of the clients of this deployment, which do not change
+// while it runs.
+func reviewedNames(presets map[string]store.Client) []knownName {
+	var names []string
+	for _, c := range presets {
+		names = append(names, c.Name)
+	}
+	return knownNames(names...)
+}
+
 // lookalike returns the known name that a name can be taken for, or "".
-func lookalike(name string, known []string) string {
+func lookalike(name string, known []knownName) string {
 	shape := shapeOf(name)
 	for _, k := range known {
-		original := shapeOf(k)
-		if shape == original || len(original) >= shortest && (strings.Contains(shape, original) || oneApart(shape, original)) {
-			return k
+		if shape == k.shape || len(k.shape) >= shortest && (strings.Contains(shape, k.shape) || oneApart(shape, k.shape)) {
+			return k.name
 		}
 	}
 	return ""
@@ -106,6 +130,9 @@ var shapes = strings.NewReplacer(
 	"օ", "o", "ս", "u", "հ", "h", "ո", "n", // Armenian
 	"ı", "l", "i", "l", "1", "l", "|", "l", "!", "l", "0", "o", "5", "s", "$", "s", "@", "a", "ł", "l", "ø", "o", "ɑ", "a", "ɡ", "g",
 )
+
+// pairs are letters that look like one when they stand together.
+var pairs = strings.NewReplacer("rn", "m", "vv", "w")
 
 // shapeOf reduces a name to what the eye makes of it: no accents, no spaces, no
 // case, and one letter for all that look like it.
@@ -122,7 +149,7 @@ func shapeOf(name string) string {
 		}
 		return -1
 	}, shapes.Replace(name))
-	return strings.NewReplacer("rn", "m", "vv", "w").Replace(name)
+	return pairs.Replace(name)
 }
 
 // oneApart reports whether two texts differ by at most one letter, put in, left

@@ -30,7 +30,7 @@ func TestShortName(t *testing.T) {
 // TestNameWarnings: attacks D3, D18 and O17. A name that is made to look like
 // another is said to be.
 func TestNameWarnings(t *testing.T) {
-	known := []string{"MCP Inspector", "Stocks Web", "AI"}
+	known := knownNames("MCP Inspector", "Stocks Web", "AI")
 	const hidden, mixed, like = "hidden characters", "several alphabets", "looks like"
 	for name, want := range map[string][]string{
 		"Claude":                   nil,
@@ -97,8 +97,8 @@ func FuzzNames(f *testing.F) {
 			t.Errorf("%q ends before its end: %q", name, shown)
 		}
 		const known = "MCP Inspector"
-		nameWarnings(name, []string{name, known})
-		if lookalike(name+known, []string{known}) == "" && !strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) && !strings.HasSuffix(strings.ToLower(name), "r") && !strings.HasSuffix(strings.ToLower(name), "v") {
+		nameWarnings(name, knownNames(name, known))
+		if lookalike(name+known, knownNames(known)) == "" && !strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) && !strings.HasSuffix(strings.ToLower(name), "r") && !strings.HasSuffix(strings.ToLower(name), "v") {
 			t.Errorf("%q goes unnoticed", name+known)
 		}
 	})

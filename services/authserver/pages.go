@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 
@@ -98,23 +97,13 @@ func (s *server) viewOf(c store.Client, redirectURI string) clientView {
 		v.Trust = "It registered itself. Nobody checked who made it, and the name is its own choice."
 	}
 	if c.Registration != store.RegisteredByReview {
-		v.Warnings = nameWarnings(c.Name, s.knownNames())
+		v.Warnings = nameWarnings(c.Name, s.known)
 	}
 	if clients.IsLoopback(redirectURI) {
 		v.Goes = "a program on the computer that this browser runs on (" + v.Goes + ")"
 		v.Warnings = append(v.Warnings, "Any program on this computer can call itself that. Go on only if you just started this yourself.")
 	}
 	return v
-}
-
-// knownNames are those of the reviewed clients.
-func (s *server) knownNames() []string {
-	var names []string
-	for _, c := range s.clients.Presets {
-		names = append(names, c.Name)
-	}
-	slices.Sort(names) // always the same one is named where two would do
-	return names
 }
 
 // destination is the part of a redirect URI that says who gets the answer.

@@ -44,7 +44,7 @@ func (h *harness) restart() *harness {
 	if err := h.db.Close(); err != nil {
 		h.Fatal(err)
 	}
-	next := newHarness(h.T, func(c *Config) { c.DatabaseFile = h.cfg.DatabaseFile })
+	next := newHarness(h.TB, func(c *Config) { c.DatabaseFile = h.cfg.DatabaseFile })
 	next.wait(h.offset)
 	return next
 }

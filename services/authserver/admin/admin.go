@@ -67,6 +67,7 @@ type Limiter struct {
 // page's own words.
 type Description struct {
 	Name, FullName string // short, and whole
+	Cut            bool   // they are not the same
 	Badge          string
 	Known          bool // the badge is a good one
 	Trust          string

@@ -46,6 +46,20 @@ var kinds = []struct {
 	{service.Lost, "Events lost"},
 }
 
+// option is one of a list to choose from.
+type option struct {
+	Value, Name string
+	Chosen      bool
+}
+
+func kindOptions(chosen service.Kind) []option {
+	out := make([]option, len(kinds))
+	for i, k := range kinds {
+		out[i] = option{string(k.Kind), k.Name, k.Kind == chosen}
+	}
+	return out
+}
+
 func nameOf(kind service.Kind) string {
 	for _, k := range kinds {
 		if k.Kind == kind {
@@ -55,15 +69,19 @@ func nameOf(kind service.Kind) string {
 	return string(kind)
 }
 
-// line is an event as a page shows it.
+// line is an event as a page shows it, in texts that are fit to be shown.
 type line struct {
-	audit.Entry
-	What  string
-	Good  bool
-	Who   string
-	Where string      // it happened
-	By    Description // the client; without a name for none
-	Facts []fact
+	What           string
+	Decision       string
+	Good           bool
+	Reason         string
+	Time, ISO      string
+	Place          string // where it happened, and its number in the trail
+	Who            string
+	By             Description // the client; without a name for none
+	Facts          []fact
+	User, Client   string // ids, to follow
+	Grant, Request string
 
 	Own   bool // of the request whose story is told
 	Brief bool // user, client and access are said elsewhere on the page
@@ -78,10 +96,22 @@ var services = map[string]string{
 type fact struct{ Name, Value string }
 
 func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
-	names := s.names(ctx)
+	var users, clients []string
+	for _, e := range entries {
+		users, clients = append(users, e.User), append(clients, e.Client)
+		if e.Kind == service.Administration {
+			users = append(users, e.Detail["user"])
+		}
+	}
+	names := s.names(ctx, users, clients)
 	var out []line
 	for _, e := range entries {
-		l := line{Entry: e, What: nameOf(e.Kind), Good: e.Decision == service.Allowed, Who: names.user(e.User), Where: cmp.Or(services[e.Service], e.Service)}
+		l := line{
+			What: nameOf(e.Kind), Decision: string(e.Decision), Good: e.Decision == service.Allowed, Reason: inert(e.Reason),
+			Time: second(e.Time), ISO: e.Time.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+			Place: cmp.Or(services[e.Service], e.Service) + ", number " + strconv.FormatInt(e.Seq, 10),
+			Who:   inert(names.user(e.User)), User: e.User, Client: e.Client, Grant: e.Grant, Request: e.Request,
+		}
 		if e.Client != "" {
 			l.By = names.client(e.Client)
 		}
@@ -89,7 +119,7 @@ func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
 			{"for", e.Audience}, {"scope", e.Scope}, {"through", strings.Join(e.Actors, ", for ")}, {"token", e.Token},
 		} {
 			if f.Value != "" {
-				l.Facts = append(l.Facts, f)
+				l.Facts = append(l.Facts, fact{f.Name, inert(f.Value)})
 			}
 		}
 		for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
@@ -102,7 +132,7 @@ func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
 				k, value = "whom", names.user(value)
 			}
 			if value != "" && value != e.Reason {
-				l.Facts = append(l.Facts, fact{k, value})
+				l.Facts = append(l.Facts, fact{inert(k), inert(value)})
 			}
 		}
 		out = append(out, l)
@@ -145,7 +175,7 @@ func (s *Server) audit(c echo.Context, v visitor) error {
 		}
 	}
 	return s.render(c, http.StatusOK, "audit", v, map[string]any{
-		"Sent": sent, "Wrong": wrong, "Lines": s.lines(ctx, page), "Next": next, "Kinds": kinds, "Head": s.Trail.Head(),
+		"Sent": sent, "Wrong": wrong, "Lines": s.lines(ctx, page), "Next": next, "Kinds": kindOptions(filter.Kind), "Head": s.Trail.Head(),
 		"Decisions": []service.Decision{service.Allowed, service.Refused, service.Failed}, "Filtered": strings.Join(slices.Collect(maps.Values(sent)), "") != "",
 	})
 }

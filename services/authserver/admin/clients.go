@@ -14,12 +14,15 @@ import (
 	"demo.example/services/internal/audit"
 )
 
-// clientRow is a line of the list of clients.
+// clientRow is a line of the list of clients, in texts that are fit to be shown.
 type clientRow struct {
-	store.ClientOverview
-	Description
-	Assured                  string // what it had to prove, in words
-	Suspend, Restore, Delete bool   // what can be done
+	ID, Shown                string // the same, to follow and to read
+	Client                   Description
+	Suspended                bool
+	Registered               string // how, and when
+	Proof                    string // what it had to prove, and what that counts for
+	Used, Grants             string
+	Suspend, Restore, Delete bool // what can be done
 }
 
 // clients serves GET /admin/clients: on the first page the reviewed ones too.
@@ -54,16 +57,32 @@ var assured = map[int]string{
 func (s *Server) clientRows(list []store.ClientOverview) []clientRow {
 	var out []clientRow
 	for _, c := range list {
-		row := clientRow{ClientOverview: c, Description: s.Describe(c.Client), Assured: assured[c.Assurance]}
+		row := clientRow{
+			ID: c.ID, Shown: inert(c.ID), Client: s.Describe(c.Client), Suspended: c.Suspended,
+			Registered: "by itself, " + moment(c.CreatedAt), Used: moment(c.UsedAt), Grants: plural(c.Grants, "grant"),
+		}
 		reviewed, protected := c.Registration == store.RegisteredByReview, clients.IsProtected(c.Client)
 		row.Suspend = !c.Suspended && !(reviewed && protected)
 		row.Restore = c.Suspended
 		row.Delete = !reviewed && !(c.Suspended && c.Registration == store.RegisteredByDocument)
+		switch c.Registration {
+		case store.RegisteredByReview:
+			row.Registered = "in the reviewed list"
+		case store.RegisteredByDocument:
+			row.Registered = "by its document, " + moment(c.CreatedAt)
+		}
+		proof := assured[c.Assurance]
 		switch {
 		case reviewed && protected:
-			row.Assured = "A part of this deployment"
+			proof = "A part of this deployment"
 		case reviewed && c.AuthMethod != clients.AuthNone:
-			row.Assured = "Proves a secret or a key"
+			proof = "Proves a secret or a key"
+		}
+		if proof != "" {
+			row.Proof = proof + ". "
+		}
+		if c.Type != "" {
+			row.Proof += "Type " + c.Type + ", level " + strconv.Itoa(c.Assurance) + "."
 		}
 		out = append(out, row)
 	}

@@ -11,11 +11,14 @@ import (
 	"demo.example/services/internal/audit"
 )
 
-// grantRow is an access that somebody gave.
+// grantRow is an access that somebody gave, in texts that are fit to be shown.
 type grantRow struct {
-	store.GrantOverview
-	Who    string
-	Client Description
+	ID                           string
+	Who                          string
+	Client                       Description
+	Scope, Resource              string
+	SignedIn, Since, Used, Until string
+	Revoked                      bool
 }
 
 // tokenRow is a token of it.
@@ -25,12 +28,15 @@ type tokenRow struct {
 	Live               bool
 }
 
-func (s *Server) grantRow(g store.GrantOverview, n *names) grantRow {
+func rowOf(g store.GrantOverview, n names) grantRow {
 	who := g.User.Email
 	if g.UserID == "" {
 		who = "the client itself"
 	}
-	return grantRow{GrantOverview: g, Who: who, Client: n.client(g.ClientID)}
+	return grantRow{
+		ID: g.ID, Who: inert(who), Client: n.client(g.ClientID), Scope: g.Scope, Resource: g.Resource,
+		SignedIn: moment(g.AuthTime), Since: moment(g.CreatedAt), Used: moment(g.UsedAt), Until: moment(g.ExpiresAt), Revoked: g.Revoked,
+	}
 }
 
 // grants serves GET /admin/grants: what is good for something, of everybody or
@@ -43,10 +49,14 @@ func (s *Server) grants(c echo.Context, v visitor) error {
 		return err
 	}
 	page, more := cut(found)
-	names := s.names(ctx)
+	clients := []string{client}
+	for _, g := range page {
+		clients = append(clients, g.ClientID)
+	}
+	names := s.names(ctx, []string{user}, clients)
 	var list []grantRow
 	for _, g := range page {
-		list = append(list, s.grantRow(g, names))
+		list = append(list, rowOf(g, names))
 	}
 	next := ""
 	if more {
@@ -79,7 +89,7 @@ func (s *Server) grant(c echo.Context, v visitor) error {
 		}
 		list = append(list, row)
 	}
-	return s.render(c, http.StatusOK, "grant", v, map[string]any{"Grant": s.grantRow(g, s.names(ctx)), "Tokens": list})
+	return s.render(c, http.StatusOK, "grant", v, map[string]any{"Grant": rowOf(g, s.names(ctx, nil, []string{g.ClientID})), "Tokens": list})
 }
 
 // changeGrant reads a form with action, grant and, for a token, its id.
@@ -88,7 +98,7 @@ func (s *Server) changeGrant(ctx context.Context, _ visitor, form url.Values) (c
 	if err != nil {
 		return change{}, err
 	}
-	row := s.grantRow(g, s.names(ctx))
+	row := rowOf(g, s.names(ctx, nil, []string{g.ClientID}))
 	ch := change{
 		Subject: row.Client.FullName + ", for " + row.Who, Back: link("/admin/grants/grant", "grant", g.ID), Button: "Revoke", Danger: true,
 		event: audit.Event{Grant: g.ID, Client: g.ClientID, Detail: map[string]string{"user": g.UserID}},

@@ -15,9 +15,12 @@ import (
 
 // userRow is a line of the list of users.
 type userRow struct {
-	store.UserOverview
-	Self             bool
-	Approve, Suspend bool // what can be done
+	ID, Email, Shown string // Shown is the address, fit to be shown
+	Admin, Self      bool
+	Status, Region   string
+	SignedIn         string
+	Approve, Suspend bool     // what can be done
+	Moves            []string // other regions
 }
 
 // users serves GET /admin/users.
@@ -29,14 +32,26 @@ func (s *Server) users(c echo.Context, v visitor) error {
 	page, more := cut(found)
 	var list []userRow
 	for _, u := range page {
-		self := u.ID == v.User.ID
-		list = append(list, userRow{UserOverview: u, Self: self, Approve: u.Status != store.UserApproved, Suspend: u.Status != store.UserSuspended && !self})
+		row := userRow{
+			ID: u.ID, Email: u.Email, Shown: inert(u.Email), Admin: u.Role == login.RoleAdmin, Self: u.ID == v.User.ID,
+			Status: u.Status, Region: u.Region, SignedIn: "no", Approve: u.Status != store.UserApproved,
+		}
+		row.Suspend = u.Status != store.UserSuspended && !row.Self
+		if u.Sessions > 0 {
+			row.SignedIn = "in " + plural(u.Sessions, "browser")
+		}
+		for _, region := range login.Regions {
+			if region != u.Region {
+				row.Moves = append(row.Moves, region)
+			}
+		}
+		list = append(list, row)
 	}
 	next := ""
 	if more {
 		next = link("/admin/users", "after", page[len(page)-1].Email)
 	}
-	return s.render(c, http.StatusOK, "users", v, map[string]any{"Users": list, "Next": next, "Regions": login.Regions})
+	return s.render(c, http.StatusOK, "users", v, map[string]any{"Users": list, "Next": next})
 }
 
 // changeUser reads a form with action, user and, for region, where to.

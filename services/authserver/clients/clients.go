@@ -49,6 +49,7 @@ var AuthMethods = []string{AuthNone, AuthBasic, AuthPost, AuthPrivateKey}
 type clientStore interface {
 	SaveClient(ctx context.Context, c store.Client) error
 	Client(ctx context.Context, id string) (store.Client, error)
+	ClientsByID(ctx context.Context, ids []string) ([]store.Client, error)
 
 	AddRegistration(ctx context.Context, c store.Client, token store.Hash, until time.Time, maxUnused int) error
 	Registration(ctx context.Context, id string, token store.Hash) (store.Client, error)
@@ -107,6 +108,24 @@ func (r *Registry) Lookup(ctx context.Context, id string) (store.Client, error) 
 		return c, fmt.Errorf("find client: %w", err)
 	}
 	return c, nil
+}
+
+// LookupAll is Lookup for many, by id. Those that nobody knows are left out.
+func (r *Registry) LookupAll(ctx context.Context, ids []string) (map[string]store.Client, error) {
+	found, err := r.Store.ClientsByID(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("find clients: %w", err)
+	}
+	out := map[string]store.Client{}
+	for _, c := range found {
+		out[c.ID] = c
+	}
+	for _, id := range ids {
+		if c, ok := r.Presets[id]; ok {
+			out[id] = c
+		}
+	}
+	return out, nil
 }
 
 // Resolve returns the client that begins an authorization request. An id that

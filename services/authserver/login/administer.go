@@ -103,6 +103,20 @@ func (s *Service) User(ctx context.Context, id string) (store.User, error) {
 	return u, nil
 }
 
+// Addresses returns the addresses of users by their ids. Nobody by an id has
+// none.
+func (s *Service) Addresses(ctx context.Context, ids []string) (map[string]string, error) {
+	users, err := s.Store.UsersByID(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("find users: %w", err)
+	}
+	out := map[string]string{}
+	for _, u := range users {
+		out[u.ID] = u.Email
+	}
+	return out, nil
+}
+
 // UserByEmail returns the user with an address, however it is written.
 // ErrNotFound says that there is none.
 func (s *Service) UserByEmail(ctx context.Context, email string) (store.User, error) {

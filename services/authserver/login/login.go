@@ -38,6 +38,7 @@ type loginStore interface {
 	Sessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.NamedSession, error)
 	DeleteOtherSessions(ctx context.Context, userID string, keep store.Hash) error
 
+	UsersByID(ctx context.Context, ids []string) ([]store.User, error)
 	Users(ctx context.Context, after string, now time.Time, limit int) ([]store.UserOverview, error)
 	SuspendUser(ctx context.Context, id string) error
 	SetUserRegion(ctx context.Context, id, region string) error

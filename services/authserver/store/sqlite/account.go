@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -93,6 +94,18 @@ func (db *DB) NoteUses(ctx context.Context, uses map[string]time.Time) error {
 		}
 		return nil
 	})
+}
+
+// anyOf stands for any of the values in a parameter that arrayOf made, however
+// many: one statement is good for all of them.
+const anyOf = "(SELECT value FROM json_each(?))"
+
+func arrayOf(values []string) string {
+	raw, err := json.Marshal(append([]string{}, values...)) // never null
+	if err != nil {
+		panic(err) // texts always have a form in JSON
+	}
+	return string(raw)
 }
 
 // list reads all rows of a query.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"math"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -12,17 +13,27 @@ import (
 // What an administrator sees of everybody. All lists are pages: each row knows
 // where the next one begins.
 
+const usersQuery = "SELECT " + userColumns + `, (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > ?)
+	FROM users WHERE email > ? ORDER BY email LIMIT ?`
+
 // Users returns users in the order of their addresses, those after an address.
 func (db *DB) Users(ctx context.Context, after string, now time.Time, limit int) ([]store.UserOverview, error) {
 	return list(ctx, db, func(rows *sql.Rows) (u store.UserOverview, err error) {
 		return u, rows.Scan(append(userFields(&u.User), &u.Sessions)...)
-	}, "SELECT "+userColumns+`, (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > ?)
-		FROM users WHERE email > ? ORDER BY email LIMIT ?`, millis(now), after, limit)
+	}, usersQuery, millis(now), after, limit)
 }
+
+const clientOverviewsQuery = `SELECT clients.rowid, metadata, EXISTS (SELECT 1 FROM suspended_clients WHERE client_id = clients.id),
+	(SELECT COUNT(*) FROM grants WHERE client_id = clients.id AND revoked = 0 AND expires_at > ?1),
+	COALESCE((SELECT MAX(used_at) FROM grants JOIN grant_uses ON grant_id = grants.id WHERE client_id = clients.id), 0)
+	FROM clients WHERE clients.rowid < ?2 ORDER BY clients.rowid DESC LIMIT ?3`
 
 // ClientOverviews returns clients that were not reviewed, the newest first,
 // those before a place; 0 is the beginning.
 func (db *DB) ClientOverviews(ctx context.Context, before int64, now time.Time, limit int) ([]store.ClientOverview, error) {
+	if before == 0 {
+		before = math.MaxInt64
+	}
 	return list(ctx, db, func(rows *sql.Rows) (c store.ClientOverview, err error) {
 		var metadata string
 		var used int64
@@ -31,10 +42,7 @@ func (db *DB) ClientOverviews(ctx context.Context, before int64, now time.Time, 
 		}
 		c.UsedAt = fromMillis(used)
 		return c, json.Unmarshal([]byte(metadata), &c.Client)
-	}, `SELECT clients.rowid, metadata, EXISTS (SELECT 1 FROM suspended_clients WHERE client_id = clients.id),
-		(SELECT COUNT(*) FROM grants WHERE client_id = clients.id AND revoked = 0 AND expires_at > ?1),
-		COALESCE((SELECT MAX(used_at) FROM grants JOIN grant_uses ON grant_id = grants.id WHERE client_id = clients.id), 0)
-		FROM clients WHERE ?2 = 0 OR clients.rowid < ?2 ORDER BY clients.rowid DESC LIMIT ?3`, millis(now), before, limit)
+	}, clientOverviewsQuery, millis(now), before, limit)
 }
 
 // ClientUse returns how many grants of a client have neither ended nor been
@@ -47,8 +55,9 @@ func (db *DB) ClientUse(ctx context.Context, id string, now time.Time) (grants i
 }
 
 // live is the condition under which a grant is good for something. ?1 is the
-// time.
-const live = `revoked = 0 AND grants.expires_at > ?1 AND
+// time. The plus keeps SQLite from looking up all that have not expired, which
+// are nearly all, and sorting them.
+const live = `revoked = 0 AND +grants.expires_at > ?1 AND
 	(EXISTS (SELECT 1 FROM tokens WHERE grant_seq = grants.seq AND used = 0 AND revoked = 0 AND expires_at > ?1)
 	OR EXISTS (SELECT 1 FROM codes WHERE grant_id = grants.id AND used = 0 AND expires_at > ?1)
 	OR EXISTS (SELECT 1 FROM devices WHERE grant_id = grants.id AND status = 'approved' AND expires_at > ?1))`
@@ -56,10 +65,24 @@ const live = `revoked = 0 AND grants.expires_at > ?1 AND
 // LiveGrants returns grants that are good for something, of one user and one
 // client where these are not empty: the newest first, those before an id.
 func (db *DB) LiveGrants(ctx context.Context, userID, clientID, before string, now time.Time, limit int) ([]store.GrantOverview, error) {
-	return list(ctx, db, scanGrantOverview, "SELECT "+grantColumns+`, COALESCE(used_at, 0), 1, `+maybeUserColumns+`
-		FROM grants LEFT JOIN grant_uses ON grant_uses.grant_id = grants.id LEFT JOIN users ON users.id = user_id
-		WHERE (?2 = '' OR user_id = ?2) AND (?3 = '' OR client_id = ?3) AND (?4 = '' OR grants.id < ?4) AND `+live+`
-		ORDER BY grants.id DESC LIMIT ?5`, millis(now), userID, clientID, before, limit)
+	return list(ctx, db, scanGrantOverview, liveGrantsQuery(userID, clientID, before), millis(now), userID, clientID, before, limit)
+}
+
+// liveGrantsQuery has only the conditions that there are: SQLite finds an index
+// for these, and none for conditions that may be none.
+func liveGrantsQuery(userID, clientID, before string) string {
+	query := "SELECT " + grantColumns + `, COALESCE(used_at, 0), 1, ` + maybeUserColumns + `
+		FROM grants LEFT JOIN grant_uses ON grant_uses.grant_id = grants.id LEFT JOIN users ON users.id = user_id WHERE ` + live
+	if userID != "" {
+		query += " AND user_id = ?2"
+	}
+	if clientID != "" {
+		query += " AND client_id = ?3"
+	}
+	if before != "" {
+		query += " AND grants.id < ?4"
+	}
+	return query + " ORDER BY grants.id DESC LIMIT ?5"
 }
 
 // GrantOverview returns a grant, whether it is good for something or not.

@@ -47,13 +47,24 @@ func (db *DB) SaveClient(ctx context.Context, c store.Client) error {
 	return err
 }
 
+const clientColumns = "id, metadata, secret_hash"
+
 // Client returns the client with an id.
 func (db *DB) Client(ctx context.Context, id string) (store.Client, error) {
+	return scanClient(db.read.QueryRowContext(ctx, "SELECT "+clientColumns+" FROM clients WHERE id = ?", id))
+}
+
+// ClientsByID returns those clients that there are of some ids, in no order.
+func (db *DB) ClientsByID(ctx context.Context, ids []string) ([]store.Client, error) {
+	return list(ctx, db, func(rows *sql.Rows) (store.Client, error) { return scanClient(rows) },
+		"SELECT "+clientColumns+" FROM clients WHERE id IN "+anyOf, arrayOf(ids))
+}
+
+func scanClient(row interface{ Scan(...any) error }) (store.Client, error) {
 	var c store.Client
-	var metadata string
+	var id, metadata string
 	var secret []byte
-	err := db.read.QueryRowContext(ctx, "SELECT metadata, secret_hash FROM clients WHERE id = ?", id).Scan(&metadata, &secret)
-	if err != nil {
+	if err := row.Scan(&id, &metadata, &secret); err != nil {
 		return c, translate(err)
 	}
 	if err := json.Unmarshal([]byte(metadata), &c); err != nil {

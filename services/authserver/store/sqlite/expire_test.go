@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,8 @@ func TestExpireInBatches(t *testing.T) {
 	}
 }
 
-// TestNoScans: what is done for every request does not look at a whole table.
+// TestNoScans: what is done for every request does not look at a whole table,
+// and neither do the lists of the administration, whichever page is shown.
 func TestNoScans(t *testing.T) {
 	ctx := t.Context()
 	db, err := Open(ctx, filepath.Join(t.TempDir(), "authserver.db"))
@@ -54,15 +56,37 @@ func TestNoScans(t *testing.T) {
 	for _, e := range expirings {
 		queries["Expire "+e.table] = "SELECT 1 FROM " + e.table + " WHERE " + e.after
 	}
+	queries["Users"], queries["ClientOverviews"] = usersQuery, clientOverviewsQuery
+	queries["LiveGrants of a user"] = liveGrantsQuery("user", "", "before")
+	queries["LiveGrants of a client"] = liveGrantsQuery("", "client", "")
 	for name, query := range queries {
 		args := []any{0}
-		if query == countPasscodes {
+		switch {
+		case query == countPasscodes, query == usersQuery, query == clientOverviewsQuery:
 			args = []any{"", "", 0}
+		case strings.HasPrefix(name, "LiveGrants"):
+			args = []any{0, "", "", "", 0}
 		}
 		for _, step := range plan(ctx, t, db, query, args...) {
 			if strings.HasPrefix(step, "SCAN") && step != "SCAN CONSTANT ROW" {
 				t.Errorf("%s: %s", name, step)
 			}
+		}
+	}
+}
+
+// TestLiveGrantsInOrder: the list of all grants is read in its order, so that a
+// page of it costs the same however many there are.
+func TestLiveGrantsInOrder(t *testing.T) {
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "authserver.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, before := range []string{"", "grant"} {
+		steps := plan(t.Context(), t, db, liveGrantsQuery("", "", before), 0, "", "", before, 0)
+		if slices.Contains(steps, "USE TEMP B-TREE FOR ORDER BY") {
+			t.Errorf("before %q: %q", before, steps)
 		}
 	}
 }

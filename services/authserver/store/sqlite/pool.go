@@ -57,6 +57,15 @@ func (p *pool) QueryRowContext(ctx context.Context, query string, args ...any) r
 	}
 }
 
+// QueryContext hides sql.DB's. What it begins ends with ctx.
+func (p *pool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s, err := p.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
 // row is a query that runs when its one row is read.
 type row func(dest []any) error
 

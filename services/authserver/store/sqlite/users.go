@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -25,6 +26,12 @@ func (db *DB) User(ctx context.Context, id string) (store.User, error) {
 	var u store.User
 	err := db.read.QueryRowContext(ctx, "SELECT "+userColumns+" FROM users WHERE id = ?", id).Scan(userFields(&u)...)
 	return u, translate(err)
+}
+
+// UsersByID returns those users that there are of some ids, in no order.
+func (db *DB) UsersByID(ctx context.Context, ids []string) ([]store.User, error) {
+	return list(ctx, db, func(rows *sql.Rows) (u store.User, err error) { return u, rows.Scan(userFields(&u)...) },
+		"SELECT "+userColumns+" FROM users WHERE id IN "+anyOf, arrayOf(ids))
 }
 
 // UserByEmail returns the user with a canonical address.

@@ -1,12 +1,39 @@
 package storetest
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"demo.example/services/authserver/store"
 )
+
+// byIDs: users and clients are found many at once, each one time, whatever else
+// is asked for.
+func (s *suite) byIDs() {
+	ctx := s.Context()
+	s.withGrant("g1")
+	other := john()
+	other.ID, other.Email = "user-2", "other@demo.example"
+	s.must(s.AddUser(ctx, other))
+	secret := agent()
+	secret.ID, secret.SecretHash = "dcr-2", store.HashOf("secret")
+	s.must(s.SaveClient(ctx, secret))
+	for _, ids := range [][]string{nil, {}, {""}, {`"]`, "nobody"}} {
+		users, err := s.UsersByID(ctx, ids)
+		equal(s, "UsersByID of nobody", users, err, nil)
+		clients, err := s.ClientsByID(ctx, ids)
+		equal(s, "ClientsByID of none", clients, err, nil)
+	}
+	users, err := s.UsersByID(ctx, []string{"user-2", "nobody", "user-1", "user-2"})
+	slices.SortFunc(users, func(a, b store.User) int { return strings.Compare(a.ID, b.ID) })
+	equal(s, "UsersByID", users, err, []store.User{john(), other})
+	clients, err := s.ClientsByID(ctx, []string{"dcr-2", "dcr-1", "nobody", "dcr-1"})
+	slices.SortFunc(clients, func(a, b store.Client) int { return strings.Compare(a.ID, b.ID) })
+	equal(s, "ClientsByID", clients, err, []store.Client{agent(), secret})
+}
 
 // suspendedUser: what a user had is over, and approving them again brings none
 // of it back.

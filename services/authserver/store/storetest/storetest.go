@@ -21,11 +21,13 @@ import (
 type Store interface {
 	AddUser(ctx context.Context, u store.User) error
 	User(ctx context.Context, id string) (store.User, error)
+	UsersByID(ctx context.Context, ids []string) ([]store.User, error)
 	UserByEmail(ctx context.Context, email string) (store.User, error)
 	SetUserStatus(ctx context.Context, id, status string) error
 
 	SaveClient(ctx context.Context, c store.Client) error
 	Client(ctx context.Context, id string) (store.Client, error)
+	ClientsByID(ctx context.Context, ids []string) ([]store.Client, error)
 	AddAssertion(ctx context.Context, hash store.Hash, expires time.Time) error
 	AddRegistration(ctx context.Context, c store.Client, token store.Hash, until time.Time, maxUnused int) error
 	Registration(ctx context.Context, id string, token store.Hash) (store.Client, error)
@@ -145,6 +147,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"approval is one":  (*suite).approvalIsOne,
 		"account":          (*suite).account,
 		"own sessions":     (*suite).ownSessions,
+		"by ids":           (*suite).byIDs,
 		"suspended user":   (*suite).suspendedUser,
 		"suspended client": (*suite).suspendedClient,
 		"admin sessions":   (*suite).adminSessions,
