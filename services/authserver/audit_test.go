@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	trail "demo.example/services/authserver/audit"
-	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/limits"
 	"demo.example/services/internal/audit"
 )
 
@@ -107,8 +107,10 @@ func TestHostileWitness(t *testing.T) {
 func TestNobodyFillsTheTrail(t *testing.T) {
 	h := newHarness(t)
 	agent := h.agent()
+	const enough = 5
+	h.grants.Refreshes = limits.New(enough, enough, time.Hour, h.time)
 	refresh := h.tokens(agent, john).JSON["refresh_token"].(string)
-	for n := range grants.RefreshesPerHour {
+	for n := range enough {
 		a := h.refresh(agent, refresh)
 		if a.Status != http.StatusOK {
 			t.Fatalf("refresh %d: %d %s", n, a.Status, a.Body)

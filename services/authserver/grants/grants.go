@@ -43,7 +43,7 @@ const (
 // RefreshesPerHour is how often the tokens of one grant may be replaced. It is
 // many times what a client needs; each one stays in the store until the grant
 // ends, and in the audit trail for longer.
-const RefreshesPerHour = 120
+const RefreshesPerHour = 1800
 
 // grantStore is what the use cases need of the store.
 type grantStore interface {
@@ -101,15 +101,14 @@ type Service struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 
-	DeviceKey []byte // keys the user codes of devices; not in the store
+	DeviceKey []byte          // keys the user codes of devices; not in the store
+	Refreshes *limits.Limiter // by grant; New sets it
 
 	// jwts keeps the JWT behind each opaque token, so that it is signed once.
 	// Whether the token still is good is asked of the store every time.
 	jwts *lru.Cache[string, string]
 
 	uses *uses
-
-	refreshes *limits.Limiter // by grant
 }
 
 // jwtCache is how many signed JWTs are kept: about 1 kB each.
@@ -122,7 +121,7 @@ func New(s Service) *Service {
 		panic(err) // only for a size below one
 	}
 	s.jwts, s.uses = cache, &uses{last: map[string]time.Time{}}
-	s.refreshes = limits.New(RefreshesPerHour, math.MaxInt, time.Hour, s.Now)
+	s.Refreshes = limits.New(RefreshesPerHour, math.MaxInt, time.Hour, s.Now)
 	return &s
 }
 

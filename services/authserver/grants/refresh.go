@@ -80,7 +80,7 @@ func (s *Service) Refresh(ctx context.Context, c store.Client, secret, scope, re
 		if err != nil {
 			return access, refresh, err
 		}
-		if wait := s.refreshes.Take(t.GrantID); wait > 0 {
+		if wait := s.Refreshes.Take(t.GrantID); wait > 0 {
 			return access, refresh, &oauth.Error{Code: "slow_down", Status: http.StatusTooManyRequests, RetryAfter: wait,
 				Description: fmt.Sprintf("the tokens of a grant can be refreshed %d times an hour; use an access token until it expires", RefreshesPerHour)}
 		}
