@@ -160,7 +160,13 @@ func TestApprovalDies(t *testing.T) {
 		"R6 user": func(h *harness, _, user, _ string) {
 			must(h, h.db.SetUserStatus(h.Context(), user, store.UserSuspended))
 		},
-		"R6 client":       func(h *harness, agent, _, _ string) { must(h, h.db.DeleteClient(h.Context(), agent)) },
+		"R6 client": func(h *harness, agent, _, _ string) { must(h, h.db.DeleteClient(h.Context(), agent)) },
+		"R6 the right to trade": func(h *harness, agent, _, _ string) {
+			c, err := h.db.Client(h.Context(), agent)
+			must(h, err)
+			c.Scope = "stocks/read"
+			must(h, h.db.UpdateClient(h.Context(), c))
+		},
 		"the token alone": func(h *harness, _, _, access string) { must(h, h.db.RevokeToken(h.Context(), store.HashOf(access))) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,6 +78,13 @@ func TestBoundTokens(t *testing.T) {
 		t.Errorf("the exchanged token is bound: %v", claims)
 	}
 
+	// The token itself, which a thief of it could send as well, is none to
+	// exchange: nobody looks at proofs there.
+	for _, kind := range []string{"access_token", "jwt"} {
+		form := with(exchangeForm(second.JSON["access_token"].(string), h.cfg.APIResource()), "subject_token_type", "urn:ietf:params:oauth:token-type:"+kind)
+		wantError(h, "a bound token exchanged as "+kind, h.post(h.newBrowser(), "/token", form, basic("stocksmcp")...), 400, "invalid_request")
+	}
+
 	bearer := h.tokens(agent, john)
 	answer := h.introspected(bearer.JSON["access_token"].(string))
 	if bearer.JSON["token_type"] != "Bearer" || bearer.Header.Get("DPoP-Nonce") != "" || answer["token_type"] != "Bearer" || answer["cnf"] != nil {

@@ -1,11 +1,14 @@
 package authserver
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 
 	"demo.example/services/authserver/store"
@@ -113,7 +116,52 @@ func TestExchangeAttacks(t *testing.T) {
 			wantError(h, name, h.exchange(subject), 400, "invalid_request")
 			wantError(h, name+" as JWT", h.exchange(subject, set("subject_token_type", "urn:ietf:params:oauth:token-type:jwt")), 400, "invalid_request")
 		}
+		for _, kind := range []string{"id_token", "refresh_token"} {
+			for form, subject := range h.subjects(access) {
+				wantError(h, form+" labelled as "+kind, h.exchange(subject, set("subject_token_type", "urn:ietf:params:oauth:token-type:"+kind)), 400, "invalid_request")
+			}
+		}
 		wantError(h, "ID token as what it is", h.exchange(tokens["id_token"].(string), set("subject_token_type", "urn:ietf:params:oauth:token-type:id_token")), 400, "invalid_request")
+	})
+
+	// The id of a token is in logs and in the audit trail: who reads it there
+	// must not be able to make a token of it.
+	t.Run("X5 a JWT made of the id of a live token", func(t *testing.T) {
+		raw := h.phantom(access)
+		header, claims := claimsOf(t, raw)
+		claim := func(name string, value any) jwt.MapClaims {
+			out := maps.Clone(jwt.MapClaims(claims))
+			out[name] = value
+			return out
+		}
+		signed := func(typ string, claims jwt.MapClaims) string {
+			out, err := h.keys.Sign(typ, claims)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		if a := h.exchange(signed("at+jwt", claims)); a.Status != http.StatusOK {
+			t.Fatalf("made as this server makes them: %d %s", a.Status, a.Body)
+		}
+		parts := strings.Split(raw, ".")
+		none := b64([]byte(`{"alg":"none","typ":"at+jwt"}`))
+		later := claim("exp", h.time().Add(time.Hour).Unix())
+		for name, subject := range map[string]string{
+			"another key":             key.sign(claims, header),
+			"another key, later exp":  key.sign(later, header),
+			"no signature":            parts[0] + "." + parts[1] + ".",
+			"alg none":                none + "." + parts[1] + ".",
+			"another's signature":     strings.Join(parts[:2], ".") + "." + strings.Split(signed("at+jwt", later), ".")[2],
+			"typ of an ID token":      signed("JWT", claims),
+			"typ of an introspection": signed("token-introspection+jwt", claims),
+			"another issuer":          signed("at+jwt", claim("iss", "https://other.example")),
+			"another audience":        signed("at+jwt", claim("aud", h.cfg.APIResource())),
+			"expired":                 signed("at+jwt", claim("exp", h.time().Add(-time.Second).Unix())),
+			"no exp":                  signed("at+jwt", claim("exp", nil)),
+		} {
+			wantError(h, name, h.exchange(subject), 400, "invalid_request")
+		}
 	})
 
 	t.Run("X6 opaque subject tokens", func(t *testing.T) {
@@ -159,11 +207,11 @@ func TestExchangeAttacks(t *testing.T) {
 					t.Errorf("%s, after %s: %v", form, age, after)
 				}
 				// It is for the stocks API: nobody here takes it for anything.
-				jwt := a.JSON["access_token"].(string)
-				if got := h.introspected(jwt); got["active"] != false {
+				exchanged := a.JSON["access_token"].(string)
+				if got := h.introspected(exchanged); got["active"] != false {
 					t.Errorf("introspection of an exchanged token: %v", got)
 				}
-				wantError(h, "as client assertion", h.tryAssertion(jwt), 401, "invalid_client")
+				wantError(h, "as client assertion", h.tryAssertion(exchanged), 401, "invalid_client")
 			}
 		}
 	})

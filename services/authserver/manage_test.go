@@ -113,6 +113,17 @@ func TestUpdateRaisesNothing(t *testing.T) {
 	if page := h.signInAs(h.newBrowser(), h.authorizeQuery(id), john); !strings.Contains(page.Body, "It registered itself") {
 		t.Error("the consent page says something else of how it registered")
 	}
+
+	// A key from the beginning is worth more, but this client was known without.
+	key := ecKey()
+	updated = h.manage(http.MethodPut, id, token, keyMetadata(map[string]any{"client_id": id}, key))
+	if updated.Status != http.StatusOK {
+		t.Fatalf("update to a key: %d %s", updated.Status, updated.Body)
+	}
+	proven := h.post(h.newBrowser(), "/token", asserted(redeemForm(id, h.code(h.authorizeQuery(id), john)), key.sign(h.assertion(id), nil)))
+	if got := h.introspected(proven.JSON["access_token"].(string)); got["client_assurance_level"] != 1.0 {
+		t.Errorf("claims after an update to a key: %v", got)
+	}
 }
 
 func TestUpdateSecret(t *testing.T) {

@@ -181,6 +181,23 @@ func TestRedirectRemovedInTheMiddle(t *testing.T) {
 	}
 }
 
+// TestRedirectRemovedAfterPush (RFC 9126): a request that was pushed leads,
+// even with an error, to no address that was removed before the browser came.
+func TestRedirectRemovedAfterPush(t *testing.T) {
+	h := newHarness(t)
+	registered := h.registerRaw(agentMetadata()).JSON
+	id := registered["client_id"].(string)
+	silent := h.authorizeQuery(id)
+	silent.Set("prompt", "none")
+	requests := []url.Values{h.pushed(h.authorizeQuery(id)), h.pushed(silent)}
+	h.manage(http.MethodPut, id, registered["registration_access_token"].(string), plus(agentMetadata(), "client_id", id, "redirect_uris", []string{"https://app.example/cb"}))
+	for _, query := range requests {
+		if a := h.get(h.newBrowser(), "/authorize?"+query.Encode()); a.Status != http.StatusBadRequest || a.Header.Get("Location") != "" {
+			t.Errorf("sent to an address that is not registered any more: %d %q", a.Status, a.Header.Get("Location"))
+		}
+	}
+}
+
 func TestRegionOfTheJWTIsTheUsers(t *testing.T) {
 	h := newHarness(t)
 	access := h.tokens(h.agent(), john).JSON["access_token"].(string)
@@ -205,6 +222,26 @@ func TestConsentIsOfTheUserWhoSawIt(t *testing.T) {
 	a := h.post(browser, "/consent", first)
 	if strings.Contains(a.Header.Get("Location"), "code=") {
 		t.Error("what john was shown was approved as jane")
+	}
+}
+
+// TestRememberedConsentIsOfTheUserWhoIsHere (O16): a request that one user
+// signed in for gives no code of theirs once another sits at the browser,
+// though nobody would be asked.
+func TestRememberedConsentIsOfTheUserWhoIsHere(t *testing.T) {
+	h := newHarness(t)
+	browser := h.newBrowser()
+	h.allow(browser, h.signInAs(browser, h.webQuery(), john)) // from now on john is not asked
+	begun := h.get(browser, "/authorize?"+h.webQuery().Encode())
+	consent := h.get(browser, begun.Header.Get("Location")).Header.Get("Location")
+	if !strings.HasPrefix(consent, "/consent?") {
+		t.Fatalf("john is signed in, and sent to %q", consent)
+	}
+	login := h.authorizeQuery(h.agent())
+	login.Set("prompt", "login")
+	h.signInAs(browser, login, jane)
+	if a := h.get(browser, consent); a.Status != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/signin?") {
+		t.Errorf("john's request while jane is signed in: %d %q", a.Status, a.Header.Get("Location"))
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // newTrap starts a server that nobody should call.
@@ -137,7 +139,13 @@ func TestIDTokenHint(t *testing.T) {
 	}
 	other := h.idToken(h.agent(), john)
 	access := h.phantom(h.tokens(agent, john).JSON["access_token"].(string))
-	for name, hint := range map[string]string{"garbage": "x", "empty": "", "another client's": other, "an access token": access, "signature cut": ofJohn[:len(ofJohn)-4]} {
+	_, claims := claimsOf(t, ofJohn)
+	claims["iss"] = "https://other.example"
+	foreign, err := h.keys.Sign("JWT", jwt.MapClaims(claims)) // as by a deployment that had this one's keys and another name
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, hint := range map[string]string{"another issuer's": foreign, "garbage": "x", "empty": "", "another client's": other, "an access token": access, "signature cut": ofJohn[:len(ofJohn)-4]} {
 		wantRedirectError(h, name, with(hint), "invalid_request")
 	}
 }

@@ -237,6 +237,16 @@ func TestFetcherRedirect(t *testing.T) {
 	}
 }
 
+// TestFetcherAsksNoProxy: whatever the environment says, the host itself is
+// dialled, or the address that is checked would be the proxy's (attack D9); and
+// nothing is unpacked (attack D12). The environment is read once a process, so
+// the settings are what is looked at.
+func TestFetcherAsksNoProxy(t *testing.T) {
+	if transport := NewFetcher(nil, "", "").Transport.(*http.Transport); transport.Proxy != nil || !transport.DisableCompression {
+		t.Error("a proxy may be asked, or a small body may become a large one")
+	}
+}
+
 // TestFetcherIsPatientForFiveSeconds: a server that drips, stalls or never
 // stops costs no more than that (attack D12).
 func TestFetcherIsPatientForFiveSeconds(t *testing.T) {

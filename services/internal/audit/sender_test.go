@@ -146,6 +146,12 @@ func TestLost(t *testing.T) {
 			c.set(0)
 			return []string{strconv.Itoa(lost)}
 		},
+		"a flood of strangers": func(s *Sender, _ *collector) []string {
+			for range atOnce + 50 {
+				s.Record(context.Background(), Event{Kind: Access, Decision: Refused, Reason: "unknown token"})
+			}
+			return []string{"50"}
+		},
 		"refused": func(s *Sender, c *collector) []string {
 			c.set(400)
 			s.Record(context.Background(), Event{ID: "bad"})
