@@ -25,6 +25,7 @@ import (
 	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store/sqlite"
+	"demo.example/services/internal/logtest"
 	"demo.example/services/internal/site"
 )
 
@@ -34,7 +35,7 @@ type harness struct {
 	testing.TB
 	*server
 	mail *mailbox
-	logs *syncBuffer
+	logs *logtest.Buffer
 	http *httptest.Server
 
 	mu     sync.Mutex
@@ -122,7 +123,7 @@ func newHarness(t testing.TB, change ...func(*Config)) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{TB: t, mail: &mailbox{}, logs: &syncBuffer{}}
+	h := &harness{TB: t, mail: &mailbox{}, logs: &logtest.Buffer{}}
 	h.server, err = newServer(t.Context(), cfg, db, h.mail, h.time, slog.New(slog.NewJSONHandler(h.logs, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -425,22 +426,4 @@ func (m *mailbox) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.messages)
-}
-
-// syncBuffer is a log that can be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -23,6 +23,7 @@ import (
 	"demo.example/services/internal/audit"
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/logtest"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/site"
@@ -40,7 +41,7 @@ const testSecret = "a secret: with %, + and / in it, long enough"
 type chain struct {
 	URL    string // of the MCP endpoint
 	Issuer *tokentest.Issuer
-	Log    *syncBuffer
+	Log    *logtest.Buffer
 
 	Revoked *revocation.Watch // hears of nothing, unless a test says so
 
@@ -61,7 +62,7 @@ type chain struct {
 
 func newChain(t testing.TB) *chain {
 	t.Helper()
-	c := &chain{Issuer: tokentest.New(t, testSite.Issuer()), Log: new(syncBuffer)}
+	c := &chain{Issuer: tokentest.New(t, testSite.Issuer()), Log: new(logtest.Buffer)}
 	c.Exchange.Store("")
 	c.API.Store("")
 	c.noOrders()
@@ -343,22 +344,4 @@ func call(t *testing.T, session *mcp.ClientSession, tool string, arguments any) 
 		t.Fatalf("content %+v", result.Content)
 	}
 	return result, text.Text
-}
-
-// syncBuffer is a log that a server writes and a test reads.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

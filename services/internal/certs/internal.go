@@ -2,7 +2,6 @@ package certs
 
 import (
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -62,7 +61,8 @@ func EnsureInternal(dir string, services []string, now time.Time) (Internal, err
 		if err == nil && usableInside(leaf, ca, name, now) == nil && !due(leaf.cert, ca.cert, now) {
 			continue
 		}
-		leaf, err = issueInternal(ca, name, now)
+		// A service is called and calls by the same name.
+		leaf, err = newLeaf(ca, []string{name}, nil, now, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
 		if err != nil {
 			return res, fmt.Errorf("issue an internal certificate for %s: %w", name, err)
 		}
@@ -74,44 +74,18 @@ func EnsureInternal(dir string, services []string, now time.Time) (Internal, err
 	return res, nil
 }
 
-// createInternalCA makes an authority that can sign for these services and,
-// by its name constraints, for nothing else in the world.
+// createInternalCA makes the authority of these services and saves it.
 func createInternalCA(certFile, keyFile string, services []string, now time.Time) (pair, error) {
 	for _, old := range []string{certFile, keyFile} {
 		if err := os.RemoveAll(old); err != nil { // whatever it was
 			return pair{}, err
 		}
 	}
-	ca, err := sign(&x509.Certificate{
-		Subject:               pkix.Name{Organization: []string{organization}, CommonName: "Internal demo CA of " + now.Format(time.DateOnly)},
-		NotBefore:             now.Add(-clockSkew),
-		NotAfter:              now.Add(caLifetime),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		MaxPathLenZero:        true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-
-		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         services,
-	}, pair{})
+	ca, err := newCA("Internal demo CA", services, nil, now)
 	if err != nil {
 		return pair{}, fmt.Errorf("create an internal certificate authority: %w", err)
 	}
 	return ca, savePair(certFile, keyFile, ca)
-}
-
-// issueInternal makes the certificate of one service, which is called and
-// calls by the same name.
-func issueInternal(ca pair, name string, now time.Time) (pair, error) {
-	return sign(&x509.Certificate{
-		Subject:               pkix.Name{Organization: []string{organization}},
-		NotBefore:             now.Add(-clockSkew),
-		NotAfter:              leafEnd(ca.cert, now),
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		DNSNames:              []string{name},
-	}, ca)
 }
 
 // usableInside returns why another service would refuse leaf, or nil.

@@ -72,7 +72,7 @@ func TestInternalAuthorityIsSeparate(t *testing.T) {
 	if !ca.cert.PermittedDNSDomainsCritical {
 		t.Error("the name constraints are not critical")
 	}
-	forged, err := issueInternal(ca, "login.demo.localhost", now)
+	forged, err := newLeaf(ca, []string{"login.demo.localhost"}, nil, now, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
 	if err != nil {
 		t.Fatal(err)
 	}

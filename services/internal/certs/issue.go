@@ -19,8 +19,22 @@ func createCA(certFile, keyFile, domain string, now time.Time) (pair, error) {
 	if !isCommon(domain) {
 		domains = []string{"localhost", domain}
 	}
-	ca, err := sign(&x509.Certificate{
-		Subject:               pkix.Name{Organization: []string{organization}, CommonName: "Local demo CA of " + now.Format(time.DateOnly)},
+	ca, err := newCA("Local demo CA", domains, []*net.IPNet{
+		{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
+		{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
+	}, now)
+	if err != nil {
+		return pair{}, fmt.Errorf("create a certificate authority: %w", err)
+	}
+	return ca, savePair(certFile, keyFile, ca)
+}
+
+// newCA makes an authority that can sign for these names, all names below them
+// and these addresses, and, by its name constraints, for nothing else in the
+// world.
+func newCA(name string, domains []string, addresses []*net.IPNet, now time.Time) (pair, error) {
+	return sign(&x509.Certificate{
+		Subject:               pkix.Name{Organization: []string{organization}, CommonName: name + " of " + now.Format(time.DateOnly)},
 		NotBefore:             now.Add(-clockSkew),
 		NotAfter:              now.Add(caLifetime),
 		IsCA:                  true,
@@ -30,20 +44,19 @@ func createCA(certFile, keyFile, domain string, now time.Time) (pair, error) {
 
 		// Critical: a client that does not understand them must refuse.
 		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         domains, // and all names below
-		PermittedIPRanges: []*net.IPNet{
-			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
-			{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
-		},
+		PermittedDNSDomains:         domains,
+		PermittedIPRanges:           addresses,
 	}, pair{})
-	if err != nil {
-		return pair{}, fmt.Errorf("create a certificate authority: %w", err)
-	}
-	return ca, savePair(certFile, keyFile, ca)
 }
 
 // issue makes a server certificate for domain.
 func issue(ca pair, domain string, now time.Time) (pair, error) {
+	return newLeaf(ca, []string{domain, "*." + domain, "localhost"}, []net.IP{net.IPv4(127, 0, 0, 1).To4(), net.IPv6loopback}, now,
+		x509.ExtKeyUsageServerAuth)
+}
+
+// newLeaf makes a certificate for names and addresses.
+func newLeaf(ca pair, names []string, addresses []net.IP, now time.Time, usages ...x509.ExtKeyUsage) (pair, error) {
 	return sign(&x509.Certificate{
 		// No common name: it holds 64 characters, and clients read the
 		// alternative names alone (RFC 9525 §2).
@@ -52,9 +65,9 @@ func issue(ca pair, domain string, now time.Time) (pair, error) {
 		NotAfter:              leafEnd(ca.cert, now),
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:              []string{domain, "*." + domain, "localhost"},
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1).To4(), net.IPv6loopback},
+		ExtKeyUsage:           usages,
+		DNSNames:              names,
+		IPAddresses:           addresses,
 	}, ca)
 }
 

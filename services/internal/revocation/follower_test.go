@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -12,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"demo.example/services/internal/logtest"
 )
 
 // stream is an authorization server that serves what a test says, one handler
@@ -19,12 +20,12 @@ import (
 type stream struct {
 	*Follower
 	connections atomic.Int64
-	log         *syncBuffer
+	log         *logtest.Buffer
 }
 
 func follow(t *testing.T, handlers ...http.HandlerFunc) *stream {
 	t.Helper()
-	s := &stream{log: &syncBuffer{}}
+	s := &stream{log: &logtest.Buffer{}}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := int(s.connections.Add(1))
 		if id, secret, _ := r.BasicAuth(); id != "a+service" || secret != "s%25cret" || r.Header.Get("Accept") != MediaType {
@@ -189,22 +190,4 @@ func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	s := follow(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, serving(":\n\n", false))
 	eventually(t, "connected at the second try", s.connected)
-}
-
-// syncBuffer is a log that is written and read.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
