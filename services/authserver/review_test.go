@@ -121,6 +121,34 @@ func TestScopeTakenAway(t *testing.T) {
 	}
 }
 
+// TestScopeTakenAwayFromTheJWT: X3. What a client may not ask for any more is not to
+// be had by the JWT that was signed before, neither for an exchange nor for an
+// order.
+func TestScopeTakenAwayFromTheJWT(t *testing.T) {
+	h := newHarness(t)
+	registered := h.registerRaw(plus(agentMetadata(), "scope", tradeText+" openid")).JSON
+	id := registered["client_id"].(string)
+	_, access := h.trader(id, john)
+	subjects := h.subjects(access)
+	narrow := func(scope string) {
+		if a := h.manage(http.MethodPut, id, registered["registration_access_token"].(string), plus(agentMetadata(), "client_id", id, "scope", scope)); a.Status != http.StatusOK {
+			t.Fatalf("update: %d %s", a.Status, a.Body)
+		}
+	}
+	narrow("stocks/read")
+	for form, subject := range subjects {
+		wantError(h, form+": an order", h.order(subject, aldp), 400, "invalid_scope")
+		if a := h.exchange(subject); a.Status != http.StatusOK || a.JSON["scope"] != "stocks/read" {
+			t.Errorf("%s: what is left: %d %s", form, a.Status, a.Body)
+		}
+	}
+	narrow("openid")
+	for form, subject := range subjects {
+		wantError(h, form+": reading", h.exchange(subject, set("scope", "stocks/read")), 400, "invalid_scope")
+		wantError(h, form+": whatever is left", h.exchange(subject, set("scope", "")), 400, "invalid_scope")
+	}
+}
+
 func TestNewSessionEndsTheOld(t *testing.T) { // O12
 	h := newHarness(t)
 	browser := h.newBrowser()
