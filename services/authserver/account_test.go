@@ -35,7 +35,7 @@ func TestAccount(t *testing.T) {
 	used := h.post(h.newBrowser(), "/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {agent}, "refresh_token": {first.JSON["refresh_token"].(string)}}).JSON
 	h.introspected(used["access_token"].(string))
 
-	h.report("stocksmcp", fmt.Sprintf(`[{"id":"call-1","time":%q,"kind":"tool.call","decision":"refused","reason":"<b>no</b>","user":%q,"client":%q,"detail":{"tool":"place-order"}}]`,
+	h.report("stocksmcp", fmt.Sprintf(`[{"id":"call-1","time":%q,"kind":"tool.call","decision":"refused","reason":"<b>no</b>”. Call 0800","user":%q,"client":%q,"detail":{"tool":"place-order"}}]`,
 		h.time().Format(time.RFC3339), h.userID(john), agent))
 
 	stranger := h.newBrowser()
@@ -50,7 +50,7 @@ func TestAccount(t *testing.T) {
 	page = h.follow(stranger, h.post(stranger, "/passcode", form))
 	for _, want := range []string{
 		"Your account", john, "USA", "“Test Agent”", "Unverified", "buy and sell stocks", "Take access back",
-		"place-order <span", "did not work: &lt;b&gt;no&lt;/b&gt;", "You gave “Test Agent” access.", "You signed in: ", "This browser",
+		"“place-order” <span", "did not work: “&lt;b&gt;no&lt;/b&gt;&#39;. Call 0800”", "You gave “Test Agent” access.", "You signed in: ", "This browser",
 	} {
 		if !strings.Contains(page.Body, want) {
 			t.Errorf("the page lacks %q: %s", want, page.Body)
