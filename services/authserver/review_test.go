@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"demo.example/services/internal/dpop/dpoptest"
+	"demo.example/services/internal/httpserver"
 )
 
 // What lies between two features: each case was a hole that neither of the two
@@ -296,8 +298,38 @@ func TestAuthorizeFromAnotherSite(t *testing.T) {
 	if a := h.post(browser, "/authorize", query); !strings.HasPrefix(a.Header.Get("Location"), "/signin?") {
 		t.Errorf("with the cookie: %d %q", a.Status, a.Header.Get("Location"))
 	}
-	query.Set("state", strings.Repeat("x", maxQuery))
-	checkLocal(t, "longer than a URL may be", h.post(h.newBrowser(), "/authorize", query))
+}
+
+// TestFormsFitAnAddress: a form of another site may be answered with an address.
+// What the gateway would refuse there is refused on a page before, whoever
+// sends it.
+func TestFormsFitAnAddress(t *testing.T) {
+	h := newHarness(t)
+	agent := h.agent()
+	known := h.newBrowser() // with a cookie, whose forms need no address
+	h.get(known, "/authorize?"+h.authorizeQuery(agent).Encode())
+	for path, form := range map[string]url.Values{"/authorize": h.authorizeQuery(agent), "/logout": {"client_id": {agent}}} {
+		form.Set("filler", "")
+		form.Set("filler", strings.Repeat("x", httpserver.MaxQuery-len(form.Encode())))
+		a := h.post(h.newBrowser(), path, form)
+		location, err := url.Parse(a.Header.Get("Location"))
+		if err != nil || a.Status != http.StatusSeeOther || location.Path != path || !httpserver.QueryFits(location.RawQuery) {
+			t.Errorf("%s, as long as an address may be: %d %.80q", path, a.Status, a.Header.Get("Location"))
+		}
+		long, many := with(form, "filler", form.Get("filler")+"x"), maps.Clone(form)
+		many.Del("filler")
+		for i := range httpserver.MaxParams {
+			many.Set(fmt.Sprint("p", i), "")
+		}
+		for name, form := range map[string]url.Values{"longer": long, "with more parameters": many} {
+			for who, browser := range map[string]*http.Client{"no cookie": h.newBrowser(), "cookie": known} {
+				a := h.post(browser, path, form)
+				if checkLocal(t, path+" "+name+", "+who, a); !strings.Contains(a.Body, "too long") {
+					t.Errorf("%s %s, %s: %s", path, name, who, a.Body)
+				}
+			}
+		}
+	}
 }
 
 // TestHintOfAnotherKey: an ID token of a key that is gone says nothing any
