@@ -24,6 +24,10 @@ type ErrLocal struct{ Reason string }
 
 func (e ErrLocal) Error() string { return e.Reason }
 
+// ErrRepeated is a parameter that is there twice. It is not named: anybody can
+// put words there that a page would then show as ours.
+var ErrRepeated = ErrLocal{"A parameter was sent more than once."}
+
 // RedirectError is a refusal that the client is told at its redirect URI.
 type RedirectError struct {
 	RedirectURI, State string
@@ -40,7 +44,7 @@ func (e *RedirectError) Unwrap() error { return e.Err }
 func (s *Service) Authorize(ctx context.Context, params url.Values, browser store.Hash) (store.Request, error) {
 	for name, values := range params {
 		if len(values) > 1 && name != "resource" {
-			return store.Request{}, ErrLocal{fmt.Sprintf("The parameter %q was sent more than once.", name)}
+			return store.Request{}, ErrRepeated
 		}
 	}
 	var request store.Request
