@@ -104,6 +104,33 @@ func TestAccountRemembers(t *testing.T) {
 	}
 }
 
+// TestConsentsAreForClientsThatRemember: what a client that is asked about every
+// time was allowed is in its grants. It leaves no row beside them, of which a
+// program would have one for each port.
+func TestConsentsAreForClientsThatRemember(t *testing.T) {
+	h := newHarness(t)
+	browser, query := h.newBrowser(), h.authorizeQuery(h.agent())
+	for _, uri := range []string{callback, strings.Replace(callback, "7777", "7778", 1)} {
+		query.Set("redirect_uri", uri)
+		if a := h.allow(browser, h.signInAs(browser, query, john)); !strings.HasPrefix(a.Header.Get("Location"), uri+"?") {
+			t.Fatalf("%s: %d %q", uri, a.Status, a.Header.Get("Location"))
+		}
+	}
+	if n := h.count("SELECT COUNT(*) FROM consents"); n != 0 {
+		t.Errorf("%d consents that nothing reads", n)
+	}
+	if page := h.get(browser, "/account"); !strings.Contains(page.Body, "“Test Agent”") || !strings.Contains(page.Body, "<dt>Since</dt><dd>"+moment(h.time())[:6]) {
+		t.Errorf("the account lacks it: %s", page.Body)
+	}
+	if page := h.change(browser, "take back", query.Get("client_id")); strings.Contains(page.Body, "Take access back</button>") {
+		t.Errorf("still there: %s", page.Body)
+	}
+	h.allow(browser, h.signInAs(browser, h.webQuery(), john))
+	if n := h.count("SELECT COUNT(*) FROM consents"); n != 1 {
+		t.Errorf("%d consents of a client that is not asked about again, want 1", n)
+	}
+}
+
 // TestAccountSessions: a user sees where they are signed in, and signs out
 // everywhere else. Another user's sessions stay.
 func TestAccountSessions(t *testing.T) {

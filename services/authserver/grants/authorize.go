@@ -295,10 +295,12 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 		}
 		return r, "", nil
 	}
-	consent := consentOf(r)
-	consent.GivenAt = now
-	if err := s.Store.AddConsent(ctx, consent); err != nil {
-		return r, "", fmt.Errorf("store consent: %w", err)
+	if r.Client.Remember { // the others are asked every time
+		consent := consentOf(r)
+		consent.GivenAt = now
+		if err := s.Store.AddConsent(ctx, consent); err != nil {
+			return r, "", fmt.Errorf("store consent: %w", err)
+		}
 	}
 	err = s.Store.AddGrant(ctx, grant, store.Code{
 		Hash: store.HashOf(code), GrantID: grant.ID, ClientID: r.ClientID, RedirectURI: r.RedirectURI,
