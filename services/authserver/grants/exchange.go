@@ -109,6 +109,8 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 		TokenType:       "Bearer",
 		ExpiresIn:       int64(claims.ExpiresAt.Sub(now).Seconds()),
 		Scope:           scope,
+
+		AuthorizationDetails: claims.AuthorizationDetails,
 	}, nil
 }
 
