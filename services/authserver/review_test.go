@@ -301,7 +301,7 @@ func TestAuthorizeFromAnotherSite(t *testing.T) {
 }
 
 // TestFormsFitAnAddress: a form of another site may be answered with an address.
-// What the gateway would refuse there is refused on a page before, whoever
+// What the gateway would refuse there (G12) is refused on a page before, whoever
 // sends it.
 func TestFormsFitAnAddress(t *testing.T) {
 	h := newHarness(t)
