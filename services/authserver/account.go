@@ -13,6 +13,7 @@ import (
 
 	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/audit"
 )
@@ -55,8 +56,12 @@ type call struct{ What, When, Refused string }
 // each is an event of the audit trail, which nobody may fill.
 const accountChangesPerMinute = 60
 
-// maxCalls is how many calls of each client the page shows.
-const maxCalls = 3
+// maxCalls is how many calls of each client the page shows, and maxReason how
+// much of why one did not work, in characters.
+const (
+	maxCalls  = 3
+	maxReason = 200
+)
 
 // activityView is a line of recent activity.
 type activityView struct {
@@ -180,9 +185,13 @@ func (s *server) calls(ctx context.Context, user, client string) ([]call, error)
 	}
 	var out []call
 	for _, e := range found {
-		c := call{What: cmp.Or(e.Detail["tool"], e.Detail["resource"], e.Detail["operation"]), When: moment(e.Time)}
+		// A client may call what does not exist, by a name that says something.
+		c := call{What: shortName(login.PlainName(cmp.Or(e.Detail["tool"], e.Detail["resource"], e.Detail["operation"], "a call"))), When: moment(e.Time)}
 		if e.Decision != audit.Allowed {
-			c.Refused = cmp.Or(e.Reason, "it did not work")
+			c.Refused = "no reason was noted"
+			if e.Reason != "" {
+				c.Refused = shortened(login.PlainName(e.Reason), maxReason)
+			}
 		}
 		out = append(out, c)
 	}

@@ -35,7 +35,7 @@ func TestAccount(t *testing.T) {
 	used := h.post(h.newBrowser(), "/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {agent}, "refresh_token": {first.JSON["refresh_token"].(string)}}).JSON
 	h.introspected(used["access_token"].(string))
 
-	h.report("stocksmcp", fmt.Sprintf(`[{"id":"call-1","time":%q,"kind":"tool.call","decision":"refused","reason":"<b>no</b>","user":%q,"client":%q,"detail":{"tool":"place-order"}}]`,
+	h.report("stocksmcp", fmt.Sprintf(`[{"id":"call-1","time":%q,"kind":"tool.call","decision":"refused","reason":"<b>no</b>”. Call 0800","user":%q,"client":%q,"detail":{"tool":"place-order"}}]`,
 		h.time().Format(time.RFC3339), h.userID(john), agent))
 
 	stranger := h.newBrowser()
@@ -50,7 +50,7 @@ func TestAccount(t *testing.T) {
 	page = h.follow(stranger, h.post(stranger, "/passcode", form))
 	for _, want := range []string{
 		"Your account", john, "USA", "“Test Agent”", "Unverified", "buy and sell stocks", "Take access back",
-		"place-order <span", "did not work: &lt;b&gt;no&lt;/b&gt;", "You gave “Test Agent” access.", "You signed in: ", "This browser",
+		"“place-order” <span", "did not work: “&lt;b&gt;no&lt;/b&gt;&#39;. Call 0800”", "You gave “Test Agent” access.", "You signed in: ", "This browser",
 	} {
 		if !strings.Contains(page.Body, want) {
 			t.Errorf("the page lacks %q: %s", want, page.Body)
@@ -101,6 +101,33 @@ func TestAccountRemembers(t *testing.T) {
 	}
 	if page := h.follow(browser, h.get(browser, "/authorize?"+h.webQuery().Encode())); !strings.Contains(page.Body, "Allow access?") {
 		t.Errorf("not asked again: %s", page.Body)
+	}
+}
+
+// TestConsentsAreForClientsThatRemember: what a client that is asked about every
+// time was allowed is in its grants. It leaves no row beside them, of which a
+// program would have one for each port.
+func TestConsentsAreForClientsThatRemember(t *testing.T) {
+	h := newHarness(t)
+	browser, query := h.newBrowser(), h.authorizeQuery(h.agent())
+	for _, uri := range []string{callback, strings.Replace(callback, "7777", "7778", 1)} {
+		query.Set("redirect_uri", uri)
+		if a := h.allow(browser, h.signInAs(browser, query, john)); !strings.HasPrefix(a.Header.Get("Location"), uri+"?") {
+			t.Fatalf("%s: %d %q", uri, a.Status, a.Header.Get("Location"))
+		}
+	}
+	if n := h.count("SELECT COUNT(*) FROM consents"); n != 0 {
+		t.Errorf("%d consents that nothing reads", n)
+	}
+	if page := h.get(browser, "/account"); !strings.Contains(page.Body, "“Test Agent”") || !strings.Contains(page.Body, "<dt>Since</dt><dd>"+moment(h.time())[:6]) {
+		t.Errorf("the account lacks it: %s", page.Body)
+	}
+	if page := h.change(browser, "take back", query.Get("client_id")); strings.Contains(page.Body, "Take access back</button>") {
+		t.Errorf("still there: %s", page.Body)
+	}
+	h.allow(browser, h.signInAs(browser, h.webQuery(), john))
+	if n := h.count("SELECT COUNT(*) FROM consents"); n != 1 {
+		t.Errorf("%d consents of a client that is not asked about again, want 1", n)
 	}
 }
 

@@ -109,10 +109,12 @@ func TestApproval(t *testing.T) {
 			t.Fatalf("%s: %d %s", form, got.Status, got.Body)
 		}
 		_, claims := claimsOf(t, got.JSON["access_token"].(string))
-		if diff := cmp.Diff([]any{map[string]any{
-			"type": "stock_order", "symbol": "ALDP", "side": "buy", "quantity": 10.0, "limit_price": "365.00", "currency": "USD", "approval": id,
-		}}, claims["authorization_details"]); diff != "" {
-			t.Errorf("%s: authorization_details (-want +got):\n%s", form, diff)
+		for where, details := range map[string]any{"claims": claims["authorization_details"], "answer (RFC 9396 §7)": got.JSON["authorization_details"]} {
+			if diff := cmp.Diff([]any{map[string]any{
+				"type": "stock_order", "symbol": "ALDP", "side": "buy", "quantity": 10.0, "limit_price": "365.00", "currency": "USD", "approval": id,
+			}}, details); diff != "" {
+				t.Errorf("%s: authorization_details of the %s (-want +got):\n%s", form, where, diff)
+			}
 		}
 		if claims["aud"] != h.cfg.APIResource() || claims["scope"] != "stocks/trade" || claims["exp"].(float64)-claims["iat"].(float64) != 60 {
 			t.Errorf("%s: claims %v", form, claims)

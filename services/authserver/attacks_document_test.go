@@ -321,6 +321,33 @@ func TestDocumentCache(t *testing.T) {
 	}
 }
 
+// TestMadeUpDocuments: D15. Ids that a stranger makes up use up what may fail
+// at a host. That does not lock out the client there which a user let in.
+func TestMadeUpDocuments(t *testing.T) {
+	h, host := newClientHost(t)
+	id := h.cfg.ClientDocument()
+	browser := h.newBrowser()
+	h.decide(browser, h.signInAs(browser, h.authorizeQuery(id), john), "allow")
+	h.wait(2 * time.Minute) // its document is not believed any longer
+	good := host.handler
+	host.answer(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/made-up/") {
+			http.NotFound(w, r)
+			return
+		}
+		good(w, r)
+	})
+	for i := range 31 {
+		h.authorizeAs(documentAt(fmt.Sprintf("/made-up/%d", i)))
+	}
+	if got := host.calls.Load(); got != 31 { // the good one, and 30 that failed
+		t.Fatalf("%d fetches: nothing is used up", got)
+	}
+	if a := h.authorizeAs(id); a.Status != http.StatusSeeOther {
+		t.Errorf("D15 the client that is let in: %d %s", a.Status, a.Body)
+	}
+}
+
 // unreachable is an address that drops what is sent to it, once the deadline
 // is over.
 type unreachable struct{}

@@ -13,6 +13,7 @@ import (
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 )
 
@@ -28,9 +29,6 @@ func (s *server) authorize(c echo.Context) error {
 		// Browsers keep the cookie from forms of other sites, and send it
 		// along when they follow this. A new one in its place would end the
 		// sign-ins that are under way.
-		if len(params.Encode()) > maxQuery {
-			return grants.ErrLocal{Reason: "The application's request is too long."}
-		}
 		s.send(c, "/authorize", params)
 		return nil
 	}
@@ -44,10 +42,6 @@ func (s *server) authorize(c echo.Context) error {
 	}
 	return s.next(c, "/signin", request.ID)
 }
-
-// maxQuery is how long a form may be that is answered with a URL, in bytes:
-// what is kept of a request is shorter, and headers may not be much longer.
-const maxQuery = 24 << 10
 
 // limitRequests keeps anybody from filling the store with authorization
 // requests, or from having this server fetch documents all the time.
@@ -71,7 +65,8 @@ func tooManyRequests(wait time.Duration) error {
 }
 
 // authorizeParams reads the parameters from where the method puts them. Not
-// from both: two readers could then see two different requests.
+// from both: two readers could then see two different requests. A form may be no
+// longer than an address, since the browser may be sent on to one.
 func authorizeParams(c echo.Context) (url.Values, error) {
 	r := c.Request()
 	raw := r.URL.RawQuery
@@ -82,7 +77,10 @@ func authorizeParams(c echo.Context) (url.Values, error) {
 		if err := r.ParseForm(); err != nil {
 			return nil, grants.ErrLocal{Reason: "The parameters cannot be read."}
 		}
-		return r.PostForm, nil
+		raw = r.PostForm.Encode()
+	}
+	if !httpserver.QueryFits(raw) {
+		return nil, grants.ErrLocal{Reason: "The application's request is too long."}
 	}
 	params, err := url.ParseQuery(raw)
 	if err != nil {
@@ -108,21 +106,25 @@ func (s *server) redirect(c echo.Context, uri, state string, pairs ...string) {
 // send adds an answer to a URI that the client registered and sends the
 // browser there.
 func (s *server) send(c echo.Context, uri string, answer url.Values) {
-	separator := "?"
-	if strings.Contains(uri, "?") {
-		separator = "&"
-	}
-	if len(answer) == 0 {
-		separator = ""
-	}
 	c.Response().Header().Set("Cache-Control", "no-store")
 	c.Response().Header().Set("Referrer-Policy", "no-referrer")
-	c.Response().Header().Set("Location", uri+separator+answer.Encode())
+	c.Response().Header().Set("Location", withAnswer(uri, answer))
 	status := http.StatusFound
 	if c.Request().Method == http.MethodPost {
 		status = http.StatusSeeOther // never 307: it would send the form along (RFC 9700 §4.12)
 	}
 	c.Response().WriteHeader(status)
+}
+
+// withAnswer adds an answer to a URI. What is there already stays as it is.
+func withAnswer(uri string, answer url.Values) string {
+	switch {
+	case len(answer) == 0:
+		return uri
+	case strings.Contains(uri, "?"):
+		return uri + "&" + answer.Encode()
+	}
+	return uri + "?" + answer.Encode()
 }
 
 // next sends the browser to another page of the same request.

@@ -178,7 +178,7 @@ func TestExchangeAttacks(t *testing.T) {
 	t.Run("X7 no requested_token_type", func(t *testing.T) {
 		for form, subject := range h.subjects(access) {
 			a := h.exchange(subject)
-			if a.Status != http.StatusOK || a.JSON["refresh_token"] != nil || a.JSON["id_token"] != nil || a.JSON["issued_token_type"] != "urn:ietf:params:oauth:token-type:access_token" {
+			if a.Status != http.StatusOK || a.JSON["refresh_token"] != nil || a.JSON["id_token"] != nil || a.JSON["authorization_details"] != nil || a.JSON["issued_token_type"] != "urn:ietf:params:oauth:token-type:access_token" {
 				t.Errorf("%s: %d %s", form, a.Status, a.Body)
 			}
 			wantError(h, form+": refresh token wanted", h.exchange(subject, set("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token")), 400, "invalid_request")

@@ -2,7 +2,7 @@ package authserver
 
 import (
 	"errors"
-	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 
@@ -20,6 +20,17 @@ import (
 type leaving struct {
 	ClientID, RedirectURI, State string // where to go afterwards, if anywhere
 	UserID                       string // whom the client means, if it showed an ID token
+	Reviewed                     bool   // the client is known here
+}
+
+// withoutHint is what counts without an ID token. Anybody can register an
+// address and link here: then only reviewed clients take the user somewhere.
+func (l leaving) withoutHint() leaving {
+	l.UserID = ""
+	if !l.Reviewed {
+		l.RedirectURI, l.State = "", ""
+	}
+	return l
 }
 
 // logout serves GET and POST /logout. A client that shows an ID token of the
@@ -40,7 +51,7 @@ func (s *server) logout(c echo.Context) error {
 		// Browsers keep the cookie from forms of other sites, and send it
 		// along when they follow this. The hint stays out of the URL.
 		undecided(c)
-		s.send(c, "/logout", l.params())
+		s.send(c, "/logout", l.withoutHint().params())
 		return nil
 	}
 	_, user, ok, err := s.login.Session(ctx, session)
@@ -54,7 +65,10 @@ func (s *server) logout(c echo.Context) error {
 	return s.leave(c, session, l)
 }
 
-// leave ends the session and sends the browser on.
+// leave ends the session and sends the browser on: by itself where a reviewed
+// client wants it, or one that showed an ID token of the user who just signed
+// out. An ID token of somebody else is no reason, since it may be the own one of
+// whoever made the link.
 func (s *server) leave(c echo.Context, session string, l leaving) error {
 	sess, _, ok, err := s.login.Session(c.Request().Context(), session)
 	if err != nil {
@@ -76,6 +90,12 @@ func (s *server) leave(c echo.Context, session string, l leaving) error {
 	if l.State != "" {
 		answer.Set("state", l.State)
 	}
+	if !l.Reviewed && (!ok || sess.UserID != l.UserID) {
+		return s.plain(c, "signout", map[string]any{
+			"SignedIn": false, "Host": destination(l.RedirectURI),
+			"Link": template.URL(withAnswer(l.RedirectURI, answer)), // registered, so no scheme that runs anything
+		})
+	}
 	s.send(c, l.RedirectURI, answer)
 	return nil
 }
@@ -84,9 +104,9 @@ func (s *server) leave(c echo.Context, session string, l leaving) error {
 // URI counts for the client that registered it alone; with no client named
 // there is none.
 func (s *server) leaving(c echo.Context, params url.Values) (leaving, error) {
-	for name, values := range params {
+	for _, values := range params {
 		if len(values) > 1 {
-			return leaving{}, grants.ErrLocal{Reason: fmt.Sprintf("The parameter %q was sent more than once.", name)}
+			return leaving{}, grants.ErrRepeated
 		}
 	}
 	l := leaving{ClientID: params.Get("client_id"), RedirectURI: params.Get("post_logout_redirect_uri"), State: params.Get("state")}
@@ -104,10 +124,9 @@ func (s *server) leaving(c echo.Context, params url.Values) (leaving, error) {
 	if errors.Is(err, clients.ErrUnknown) || err == nil && !clients.IsLogoutRedirect(client, l.RedirectURI) {
 		return leaving{}, grants.ErrLocal{Reason: "The application asked to send you to an address that it did not register for signing out."}
 	}
-	// Anybody can register an address and link here. Without an ID token that
-	// the client was given, only reviewed clients take the user somewhere.
-	if err == nil && l.UserID == "" && client.Registration != store.RegisteredByReview {
-		l.RedirectURI, l.State = "", ""
+	l.Reviewed = client.Registration == store.RegisteredByReview
+	if l.UserID == "" {
+		l = l.withoutHint()
 	}
 	return l, err
 }
@@ -124,8 +143,9 @@ func (l leaving) params() url.Values {
 }
 
 // askSignOut shows the page that asks. What the client wants afterwards rides
-// along, and is checked again when the answer comes.
+// along, and is checked again when the answer comes. The ID token does not.
 func (s *server) askSignOut(c echo.Context, l leaving) error {
+	l = l.withoutHint()
 	session := cookies.Get(c, sessionCookie)
 	_, user, ok, err := s.login.Session(c.Request().Context(), session)
 	if err != nil {

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -9,7 +10,10 @@ import (
 	"time"
 )
 
-const goodbye = "http://127.0.0.1:7777/bye?x=%7e1"
+const (
+	goodbye = "http://127.0.0.1:7777/bye?x=%7e1"
+	home    = "https://client.demo.localhost:8443/" // of a reviewed client
+)
 
 // TestLogout: OpenID Connect RP-Initiated Logout 1.0 (A19, O12).
 func TestLogout(t *testing.T) {
@@ -34,9 +38,6 @@ func TestLogout(t *testing.T) {
 		}
 		if a.Header.Get("Location") != goodbye+"&state=s+1" || isSignedIn(browser) {
 			t.Errorf("%s: %d, Location %q", method, a.Status, a.Header.Get("Location"))
-		}
-		if a := h.get(browser, "/logout?"+want.Encode()); a.Header.Get("Location") != goodbye+"&state=s+1" {
-			t.Errorf("nobody signed in: %d %q", a.Status, a.Header.Get("Location"))
 		}
 	}
 
@@ -66,13 +67,12 @@ func TestLogout(t *testing.T) {
 		if a.Status != http.StatusOK || !strings.Contains(a.Body, "Sign out?") || !isSignedIn(browser) {
 			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
-		// Anybody can register an address: without an ID token it leads nowhere.
-		follows := strings.Contains(a.Header.Get("Content-Security-Policy"), "form-action 'self' http://127.0.0.1:7777;")
-		if follows != (name == "another's") || strings.Contains(a.Body, goodbye) && !follows {
-			t.Errorf("%s: %s", name, a.Header.Get("Content-Security-Policy"))
+		// Anybody can register an address: without an ID token of the one who
+		// signs out, the form does not lead there.
+		if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self';") || strings.Contains(a.Body, "7777") {
+			t.Errorf("%s: %s %s", name, csp, a.Body)
 		}
 	}
-	const home = "https://client.demo.localhost:8443/" // of a reviewed client
 	page := h.get(browser, "/logout?"+url.Values{"client_id": {"stocks-web"}, "post_logout_redirect_uri": {home}, "state": {"s 1"}}.Encode())
 	form := url.Values{}
 	for _, m := range regexp.MustCompile(`name="([a-z_]+)" value="([^"]*)"`).FindAllStringSubmatch(page.Body, -1) {
@@ -90,10 +90,55 @@ func TestLogout(t *testing.T) {
 
 	// Browsers keep the cookie from another site's form: it must not look as
 	// if nobody were signed in.
-	a := h.post(h.newBrowser(), "/logout", want)
-	location, err := url.Parse(a.Header.Get("Location"))
-	if err != nil || a.Status != http.StatusSeeOther || location.Path != "/logout" || location.Query().Has("id_token_hint") || location.Query().Get("state") != "s 1" {
-		t.Errorf("a form without the cookie: %d %q", a.Status, a.Header.Get("Location"))
+	for name, tt := range map[string]struct{ form, kept url.Values }{
+		"reviewed":   {url.Values{"client_id": {"stocks-web"}, "post_logout_redirect_uri": {home}, "state": {"s 1"}}, url.Values{"client_id": {"stocks-web"}, "post_logout_redirect_uri": {home}, "state": {"s 1"}}},
+		"unreviewed": {want, url.Values{"client_id": {agent}}},
+	} {
+		a := h.post(h.newBrowser(), "/logout", tt.form)
+		if a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/logout?"+tt.kept.Encode() {
+			t.Errorf("a form without the cookie, %s: %d %q", name, a.Status, a.Header.Get("Location"))
+		}
+	}
+}
+
+// TestLogoutIsNoOpenRedirect: A19. Anybody with an account can register an
+// address and has an ID token to link here with. Whoever is not the one who
+// signs out is shown where it leads, and decides.
+func TestLogoutIsNoOpenRedirect(t *testing.T) {
+	h := newHarness(t)
+	out := h.newBrowser() // was signed in
+	h.signInAs(out, h.authorizeQuery(h.agent()), john)
+	h.post(out, "/signout", fields(h.get(out, "/signout")))
+	for to, shown := range map[string]string{
+		"https://evil.example/phish?x=1": `<a href="https://evil.example/phish?x=1&state=s+1" rel="noreferrer">evil.example</a>`,
+		goodbye:                          `<a href="` + goodbye + `&state=s+1" rel="noreferrer">127.0.0.1:7777</a>`,
+		"com.example.app:/bye":           `<a href="com.example.app:/bye?state=s+1" rel="noreferrer">the app that opens com.example.app: links</a>`,
+	} {
+		client := h.register(map[string]any{"redirect_uris": []string{callback}, "post_logout_redirect_uris": []string{to}, "token_endpoint_auth_method": "none"})
+		query := url.Values{"id_token_hint": {h.idToken(client, jane)}, "post_logout_redirect_uri": {to}, "state": {"s 1"}}
+		for name, browser := range map[string]*http.Client{"nobody": h.newBrowser(), "signed out before": out} {
+			a := h.get(browser, "/logout?"+query.Encode())
+			if a.Status != http.StatusOK || a.Header.Get("Location") != "" || !strings.Contains(a.Body, "You are signed out") || !strings.Contains(html.UnescapeString(a.Body), shown) {
+				t.Errorf("%s, %s: %d %q %s", to, name, a.Status, a.Header.Get("Location"), a.Body)
+			}
+			if !strings.Contains(a.Header.Get("Content-Security-Policy"), "form-action 'self';") {
+				t.Errorf("%s, %s: %s", to, name, a.Header.Get("Content-Security-Policy"))
+			}
+		}
+	}
+
+	// Where a reviewed client leads was looked at before.
+	query, browser := h.webQuery(), h.newBrowser()
+	query.Set("scope", "stocks/read openid")
+	back, err := url.Parse(h.allow(browser, h.signInAs(browser, query, john)).Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")}, "code_verifier": {verifier}}
+	hint, _ := h.post(h.newBrowser(), "/token", form, basic("stocks-web")...).JSON["id_token"].(string)
+	a := h.get(h.newBrowser(), "/logout?"+url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {home}}.Encode())
+	if a.Status != http.StatusFound || a.Header.Get("Location") != home {
+		t.Errorf("a reviewed client, nobody signed in: %d %q", a.Status, a.Header.Get("Location"))
 	}
 }
 

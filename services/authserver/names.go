@@ -21,7 +21,10 @@ const (
 )
 
 // shortName cuts a name, as PlainName returns it, to what fits a line.
-func shortName(plain string) string {
+func shortName(plain string) string { return shortened(plain, maxShown) }
+
+// shortened cuts what PlainName returns to so many characters.
+func shortened(plain string, limit int) string {
 	if !strings.HasPrefix(plain, "“") {
 		return plain
 	}
@@ -35,8 +38,8 @@ func shortName(plain string) string {
 			out = append(out, r)
 		}
 	}
-	if len(out) > maxShown {
-		out = append(out[:maxShown-1], '…')
+	if len(out) > limit {
+		out = append(out[:limit-1], '…')
 	}
 	return "“" + string(out) + "”"
 }

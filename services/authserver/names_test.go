@@ -85,7 +85,7 @@ func TestNameWarnings(t *testing.T) {
 // in one pair of quotation marks; a known name is always noticed, also with
 // something hidden in it.
 func FuzzNames(f *testing.F) {
-	for _, seed := range []string{"", "Test Agent", "MCP Inspeсtor", "\u202egnp.exe", "Z\u0301\u0301\u0301", "A” was reviewed. “B", "\xff", "“", strings.Repeat("”", 200)} {
+	for _, seed := range []string{"", "Test Agent", "MCP Inspeсtor", "\u202egnp.exe", "Z\u0301\u0301\u0301", "A” was reviewed. “B", "\xff", "“", strings.Repeat("”", 200), "A❞ is known. ❝B", "A＂ ‟B„", "A'' B ``"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
@@ -93,7 +93,8 @@ func FuzzNames(f *testing.F) {
 		if !utf8.ValidString(shown) || utf8.RuneCountInString(shown) > maxShown+2 || hasHidden(shown) || strings.ContainsFunc(shown, unicode.IsControl) {
 			t.Errorf("%q is shown as %q", name, shown)
 		}
-		if strings.Count(shown, "“") > 1 || strings.Count(shown, "”") > 1 || strings.Contains(shown, `"`) {
+		inside := strings.TrimSuffix(strings.TrimPrefix(shown, "“"), "”")
+		if strings.ContainsFunc(inside, func(r rune) bool { return r != '\'' && unicode.Is(unicode.Quotation_Mark, r) }) || strings.Contains(inside, "''") || strings.ContainsAny(inside, "❛❜❝❞") {
 			t.Errorf("%q ends before its end: %q", name, shown)
 		}
 		const known = "MCP Inspector"

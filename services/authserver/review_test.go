@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"demo.example/services/internal/dpop/dpoptest"
+	"demo.example/services/internal/httpserver"
 )
 
 // What lies between two features: each case was a hole that neither of the two
@@ -118,6 +120,34 @@ func TestScopeTakenAway(t *testing.T) {
 	wantError(h, "after the resource was taken away", h.post(h.newBrowser(), "/token", refresh, basic("stocks-web")...), 400, "invalid_grant")
 	if got := h.introspected(tokens["access_token"].(string)); got["active"] != false {
 		t.Errorf("the access token: %v", got)
+	}
+}
+
+// TestScopeTakenAwayFromTheJWT: X3. What a client may not ask for any more is not to
+// be had by the JWT that was signed before, neither for an exchange nor for an
+// order.
+func TestScopeTakenAwayFromTheJWT(t *testing.T) {
+	h := newHarness(t)
+	registered := h.registerRaw(plus(agentMetadata(), "scope", tradeText+" openid")).JSON
+	id := registered["client_id"].(string)
+	_, access := h.trader(id, john)
+	subjects := h.subjects(access)
+	narrow := func(scope string) {
+		if a := h.manage(http.MethodPut, id, registered["registration_access_token"].(string), plus(agentMetadata(), "client_id", id, "scope", scope)); a.Status != http.StatusOK {
+			t.Fatalf("update: %d %s", a.Status, a.Body)
+		}
+	}
+	narrow("stocks/read")
+	for form, subject := range subjects {
+		wantError(h, form+": an order", h.order(subject, aldp), 400, "invalid_scope")
+		if a := h.exchange(subject); a.Status != http.StatusOK || a.JSON["scope"] != "stocks/read" {
+			t.Errorf("%s: what is left: %d %s", form, a.Status, a.Body)
+		}
+	}
+	narrow("openid")
+	for form, subject := range subjects {
+		wantError(h, form+": reading", h.exchange(subject, set("scope", "stocks/read")), 400, "invalid_scope")
+		wantError(h, form+": whatever is left", h.exchange(subject, set("scope", "")), 400, "invalid_scope")
 	}
 }
 
@@ -268,8 +298,38 @@ func TestAuthorizeFromAnotherSite(t *testing.T) {
 	if a := h.post(browser, "/authorize", query); !strings.HasPrefix(a.Header.Get("Location"), "/signin?") {
 		t.Errorf("with the cookie: %d %q", a.Status, a.Header.Get("Location"))
 	}
-	query.Set("state", strings.Repeat("x", maxQuery))
-	checkLocal(t, "longer than a URL may be", h.post(h.newBrowser(), "/authorize", query))
+}
+
+// TestFormsFitAnAddress: a form of another site may be answered with an address.
+// What the gateway would refuse there (G12) is refused on a page before, whoever
+// sends it.
+func TestFormsFitAnAddress(t *testing.T) {
+	h := newHarness(t)
+	agent := h.agent()
+	known := h.newBrowser() // with a cookie, whose forms need no address
+	h.get(known, "/authorize?"+h.authorizeQuery(agent).Encode())
+	for path, form := range map[string]url.Values{"/authorize": h.authorizeQuery(agent), "/logout": {"client_id": {agent}}} {
+		form.Set("filler", "")
+		form.Set("filler", strings.Repeat("x", httpserver.MaxQuery-len(form.Encode())))
+		a := h.post(h.newBrowser(), path, form)
+		location, err := url.Parse(a.Header.Get("Location"))
+		if err != nil || a.Status != http.StatusSeeOther || location.Path != path || !httpserver.QueryFits(location.RawQuery) {
+			t.Errorf("%s, as long as an address may be: %d %.80q", path, a.Status, a.Header.Get("Location"))
+		}
+		long, many := with(form, "filler", form.Get("filler")+"x"), maps.Clone(form)
+		many.Del("filler")
+		for i := range httpserver.MaxParams {
+			many.Set(fmt.Sprint("p", i), "")
+		}
+		for name, form := range map[string]url.Values{"longer": long, "with more parameters": many} {
+			for who, browser := range map[string]*http.Client{"no cookie": h.newBrowser(), "cookie": known} {
+				a := h.post(browser, path, form)
+				if checkLocal(t, path+" "+name+", "+who, a); !strings.Contains(a.Body, "too long") {
+					t.Errorf("%s %s, %s: %s", path, name, who, a.Body)
+				}
+			}
+		}
+	}
 }
 
 // TestHintOfAnotherKey: an ID token of a key that is gone says nothing any

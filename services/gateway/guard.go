@@ -8,13 +8,8 @@ import (
 	"net/url"
 	"strings"
 
+	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/problem"
-)
-
-// Limits of a request's query: far above what any client of ours sends.
-const (
-	maxQuery  = 8 << 10 // bytes
-	maxParams = 200
 )
 
 // methods that any service here could answer. TRACE echoes headers, CONNECT
@@ -66,8 +61,8 @@ func checkTarget(r *http.Request) error {
 	if !strings.HasPrefix(path, "/") {
 		return errors.New("the target must be a path")
 	}
-	if len(query) > maxQuery || strings.Count(query, "&") >= maxParams {
-		return fmt.Errorf("the query is longer than %d bytes or %d parameters", maxQuery, maxParams)
+	if !httpserver.QueryFits(query) {
+		return fmt.Errorf("the query is longer than %d bytes or %d parameters", httpserver.MaxQuery, httpserver.MaxParams)
 	}
 	return checkPath(path)
 }

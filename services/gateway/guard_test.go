@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	"demo.example/services/internal/httpserver"
 )
 
 func TestGuardRefuses(t *testing.T) {
@@ -41,8 +43,8 @@ func TestGuardRefuses(t *testing.T) {
 		"G11 TRACE":                   {"TRACE / HTTP/1.1", 405},
 		"G11 CONNECT":                 {"CONNECT login.demo.localhost:8443 HTTP/1.1", 405},
 		"G11 unknown method":          {"PROPFIND / HTTP/1.1", 405},
-		"G12 long query":              {"GET /?" + strings.Repeat("a", 9000) + " HTTP/1.1", 400},
-		"G12 many parameters":         {"GET /?" + strings.Repeat("a&", 300) + " HTTP/1.1", 400},
+		"G12 long query":              {"GET /?" + strings.Repeat("a", httpserver.MaxQuery+1) + " HTTP/1.1", 400},
+		"G12 many parameters":         {"GET /?" + strings.Repeat("a&", httpserver.MaxParams) + " HTTP/1.1", 400},
 		"G12 headers over 32 kB":      {"GET / HTTP/1.1\r\nA: " + strings.Repeat("a", 40<<10), 431},
 		"userinfo in Host":            {"GET / HTTP/1.1\r\nHost: mcp.demo.localhost:8443@login.demo.localhost:8443\r\nConnection: close\r\n\r\n", 400},
 		"two Hosts":                   {"GET / HTTP/1.1\r\nHost: mcp.demo.localhost:8443", 400},
@@ -68,6 +70,20 @@ func TestGuardRefuses(t *testing.T) {
 				t.Errorf("%d requests were forwarded", n)
 			}
 		})
+	}
+}
+
+// TestLongestQuery: what just is within the limits passes (G12), since services
+// send browsers to such addresses.
+func TestLongestQuery(t *testing.T) {
+	d := start(t)
+	for name, query := range map[string]string{
+		"bytes": strings.Repeat("a", httpserver.MaxQuery), "parameters": strings.Repeat("a&", httpserver.MaxParams-1) + "a",
+	} {
+		before := d.forwarded()
+		if got := d.raw(t, "GET /?"+query+" HTTP/1.1\r\nHost: login.demo.localhost:8443\r\nConnection: close\r\n\r\n"); d.forwarded() != before+1 {
+			t.Errorf("%s: %.60q", name, got)
+		}
 	}
 }
 

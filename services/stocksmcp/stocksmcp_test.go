@@ -191,6 +191,7 @@ func (c *chain) serveToken(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"access_token":      c.Issuer.Sign(c.Issuer.With(testSite.APIResource(), claims)),
 		"issued_token_type": oauth.TokenTypeAccessToken, "token_type": "Bearer", "expires_in": 900, "scope": r.PostFormValue("scope"),
+		"authorization_details": claims["authorization_details"],
 	})
 }
 

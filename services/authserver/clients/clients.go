@@ -138,6 +138,12 @@ func (r *Registry) Resolve(ctx context.Context, id string) (store.Client, error)
 		return store.Client{}, ErrSuspended
 	}
 	doc, err := r.Documents.Get(ctx, id)
+	if errors.Is(err, errThrottled) {
+		if _, err := r.Lookup(ctx, id); err != nil { // no user let it in
+			return store.Client{}, err
+		}
+		doc, err = r.Documents.GetKnown(ctx, id)
+	}
 	if err != nil {
 		return store.Client{}, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}

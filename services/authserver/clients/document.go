@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -53,7 +54,16 @@ const (
 	// strangers from having this server call a victim's (attack D15).
 	failuresPerHost = 30
 	failuresTotal   = 1000
+
+	// Fetches of one document that may fail in a minute beyond those, where a
+	// user let its client in. All of them together have no bound, which would be
+	// a stranger's to use up.
+	failuresPerKnown = 5
 )
+
+// errThrottled is a host of which too many documents could not be fetched, or
+// too many in all.
+var errThrottled = errors.New("too many client documents could not be fetched lately")
 
 // Documents fetches and caches client ID metadata documents.
 type Documents struct {
@@ -62,7 +72,8 @@ type Documents struct {
 	cache  *lru.Cache[string, cached]
 	flight singleflight.Group
 
-	failures *limits.Limiter
+	failures      *limits.Limiter // by host
+	knownFailures *limits.Limiter // by client id
 
 	// FailureTime is how long a fetch that fails takes, if it would have been
 	// over sooner: else time would tell what answers at an address, and whether
@@ -86,7 +97,11 @@ func NewDocuments(client *http.Client, now func() time.Time) *Documents {
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return &Documents{client: client, now: now, cache: cache, failures: limits.New(failuresPerHost, failuresTotal, time.Minute, now)}
+	return &Documents{
+		client: client, now: now, cache: cache,
+		failures:      limits.New(failuresPerHost, failuresTotal, time.Minute, now),
+		knownFailures: limits.New(failuresPerKnown, math.MaxInt, time.Minute, now),
+	}
 }
 
 // Get returns the document at id. Any number of callers wait for one fetch.
@@ -95,23 +110,34 @@ func (d *Documents) Get(ctx context.Context, id string) (Document, error) {
 	if err := checkID(id); err != nil {
 		return Document{}, err
 	}
+	u, err := url.Parse(id)
+	if err != nil {
+		return Document{}, err
+	}
+	return d.get(ctx, id, id, d.failures, strings.TrimSuffix(strings.ToLower(u.Hostname()), "."))
+}
+
+// GetKnown returns the document of a client that a user let in. Anybody can
+// make up ids at its host until no more of them may fail there; that must not
+// lock out this one.
+func (d *Documents) GetKnown(ctx context.Context, id string) (Document, error) {
+	return d.get(ctx, id, "known "+id, d.knownFailures, id) // a flight of its own: the other one may just be refused
+}
+
+// get returns the document at id. A fetch that fails counts as one of key.
+func (d *Documents) get(ctx context.Context, id, flight string, failures *limits.Limiter, key string) (Document, error) {
 	if doc, ok := d.cached(id); ok {
 		return doc, nil
 	}
 	// The fetch outlives the caller that started it, since others wait for it.
-	done := d.flight.DoChan(id, func() (any, error) {
+	done := d.flight.DoChan(flight, func() (any, error) {
 		if doc, ok := d.cached(id); ok {
 			return doc, nil // the fetch before this one ended after the look above
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
 		defer cancel()
-		u, err := url.Parse(id)
-		if err != nil {
-			return Document{}, err
-		}
-		host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-		if d.failures.Take(host) > 0 {
-			return Document{}, errors.New("too many client documents of this host could not be fetched")
+		if failures.Take(key) > 0 {
+			return Document{}, errThrottled
 		}
 		failed := time.NewTimer(d.FailureTime)
 		defer failed.Stop()
@@ -119,7 +145,7 @@ func (d *Documents) Get(ctx context.Context, id string) (Document, error) {
 		if err != nil {
 			<-failed.C
 		} else {
-			d.failures.Refund(host)
+			failures.Refund(key)
 		}
 		if err == nil && fresh > 0 {
 			d.cache.Add(id, cached{doc, d.now().Add(fresh)})

@@ -24,6 +24,10 @@ type ErrLocal struct{ Reason string }
 
 func (e ErrLocal) Error() string { return e.Reason }
 
+// ErrRepeated is a parameter that is there twice. It is not named: anybody can
+// put words there that a page would then show as ours.
+var ErrRepeated = ErrLocal{"A parameter was sent more than once."}
+
 // RedirectError is a refusal that the client is told at its redirect URI.
 type RedirectError struct {
 	RedirectURI, State string
@@ -40,7 +44,7 @@ func (e *RedirectError) Unwrap() error { return e.Err }
 func (s *Service) Authorize(ctx context.Context, params url.Values, browser store.Hash) (store.Request, error) {
 	for name, values := range params {
 		if len(values) > 1 && name != "resource" {
-			return store.Request{}, ErrLocal{fmt.Sprintf("The parameter %q was sent more than once.", name)}
+			return store.Request{}, ErrRepeated
 		}
 	}
 	var request store.Request
@@ -291,10 +295,12 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 		}
 		return r, "", nil
 	}
-	consent := consentOf(r)
-	consent.GivenAt = now
-	if err := s.Store.AddConsent(ctx, consent); err != nil {
-		return r, "", fmt.Errorf("store consent: %w", err)
+	if r.Client.Remember { // the others are asked every time
+		consent := consentOf(r)
+		consent.GivenAt = now
+		if err := s.Store.AddConsent(ctx, consent); err != nil {
+			return r, "", fmt.Errorf("store consent: %w", err)
+		}
 	}
 	err = s.Store.AddGrant(ctx, grant, store.Code{
 		Hash: store.HashOf(code), GrantID: grant.ID, ClientID: r.ClientID, RedirectURI: r.RedirectURI,

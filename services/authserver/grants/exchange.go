@@ -75,6 +75,9 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 	if err != nil {
 		return Tokens{}, err
 	}
+	if scope == "" {
+		return Tokens{}, oauth.InvalidScope("nothing of the subject token's scope is good for " + rule.To)
+	}
 	if req.ApprovalID != "" && !hasAny(scope, rule.Approved) {
 		return Tokens{}, oauth.InvalidScope("an approval is for " + strings.Join(rule.Approved, " ") + ", which the subject token lacks or you did not ask for")
 	}
@@ -106,6 +109,8 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 		TokenType:       "Bearer",
 		ExpiresIn:       int64(claims.ExpiresAt.Sub(now).Seconds()),
 		Scope:           scope,
+
+		AuthorizationDetails: claims.AuthorizationDetails,
 	}, nil
 }
 
@@ -166,7 +171,8 @@ const originSeparator = "."
 // subject checks the token to exchange: an access token, issued here, for the
 // audience that the rule starts from, and of a grant that still stands. It may
 // be opaque, as the client holds it, or the JWT behind it, as the next hop
-// does. ErrNotFound says that it is not good.
+// does. The scope in the claims is what it still is good for. ErrNotFound says
+// that it is not good.
 func (s *Service) subject(ctx context.Context, rule ExchangeRule, req ExchangeRequest) (token.Claims, store.LiveToken, error) {
 	if !strings.Contains(req.SubjectToken, ".") && req.SubjectTokenType == oauth.TokenTypeAccessToken {
 		return s.opaqueSubject(ctx, rule, req.SubjectToken)
@@ -195,6 +201,9 @@ func (s *Service) jwtSubject(ctx context.Context, rule ExchangeRule, raw string)
 	if t, err = s.live(ctx, t, err); err != nil {
 		return claims, t, fmt.Errorf("find subject token: %w", err)
 	}
+	// The JWT says what was granted when it was signed. What was taken away
+	// since is not to be had by it.
+	claims.Scope = strings.Join(intersect(strings.Fields(claims.Scope), strings.Fields(t.Scope)), " ")
 	return claims, t, nil
 }
 

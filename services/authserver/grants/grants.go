@@ -28,6 +28,7 @@ import (
 	"demo.example/services/internal/ids"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/site"
+	"demo.example/services/internal/token"
 )
 
 // How long things live.
@@ -134,6 +135,8 @@ type Tokens struct {
 	RefreshToken    string `json:"refresh_token,omitempty"`
 	IDToken         string `json:"id_token,omitempty"`
 	Scope           string `json:"scope"`
+
+	AuthorizationDetails []token.AuthorizationDetail `json:"authorization_details,omitempty"` // what an approval is for (RFC 9396 §7)
 }
 
 // newSecret returns 256 random bits, as the codes and tokens are.

@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/wneessen/go-mail"
 )
@@ -132,25 +130,4 @@ func (m *SMTP) send(ctx context.Context, msg Message) error {
 		return err
 	}
 	return client.DialAndSendWithContext(ctx, letter)
-}
-
-// PlainName makes a client's name fit to be shown: control and formatting
-// characters, which could reorder or hide what stands around it, and letters
-// that cannot be seen become spaces. It puts the name in quotation marks, and
-// those in the name become apostrophes, so that no name ends before its end
-// and goes on in our words. A client without a name is called just that.
-func PlainName(name string) string {
-	name = strings.Map(func(r rune) rune {
-		switch {
-		case !unicode.IsGraphic(r), unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), r == '\u2800': // the blank of Braille
-			return ' '
-		case r == '“', r == '”', r == '"':
-			return '\''
-		}
-		return r
-	}, name)
-	if name = strings.Join(strings.Fields(name), " "); name == "" {
-		return "An application without a name"
-	}
-	return "“" + name + "”"
 }

@@ -287,31 +287,3 @@ func TestNewSMTPNamesTheVariable(t *testing.T) {
 		}
 	}
 }
-
-func TestPlainName(t *testing.T) {
-	const nameless = "An application without a name"
-	for name, want := range map[string]string{
-		"Test Agent":                      "“Test Agent”",
-		"Müller’s 株価 🚀":                   "“Müller’s 株価 🚀”",
-		"":                                nameless,
-		" \t\r\n":                         nameless,
-		"\u200b\u200d\ufeff":              nameless,    // zero width
-		"\u3164\u2800\u115f\uffa0":        nameless,    // letters that cannot be seen
-		"\u202egnp.exe":                   "“gnp.exe”", // what follows would read from right to left
-		"a\u2066b\u2069c\u200fd":          "“a b c d”",
-		"Cla\u200bude":                    "“Cla ude”",
-		"Agent\x00\x1b[31m\x07":           "“Agent [31m”",
-		"Agent\r\nSubject: hi":            "“Agent Subject: hi”",
-		"Agent\u2028Approved\u2029\u0085": "“Agent Approved”",
-		"a   b\u00a0\u3000c":              "“a b c”",
-		"\U000e0041\U000e0042x":           "“x”", // tag characters
-		"bad \xff utf-8":                  "“bad � utf-8”",
-		"A” was reviewed. “B":             "“A' was reviewed. 'B”",
-		`A" <b>`:                          "“A' <b>”", // the page escapes what is markup
-		strings.Repeat("x", 100):          "“" + strings.Repeat("x", 100) + "”",
-	} {
-		if got := PlainName(name); got != want {
-			t.Errorf("PlainName(%q) = %q, want %q", name, got, want)
-		}
-	}
-}

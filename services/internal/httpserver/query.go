@@ -1,0 +1,16 @@
+package httpserver
+
+import "strings"
+
+// Limits of a request's query: far above what any client of ours sends. The
+// gateway refuses what is beyond them, so no service may send a browser to such
+// an address.
+const (
+	MaxQuery  = 8 << 10 // bytes
+	MaxParams = 200
+)
+
+// QueryFits reports whether an encoded query is within the limits.
+func QueryFits(query string) bool {
+	return len(query) <= MaxQuery && strings.Count(query, "&") < MaxParams
+}
