@@ -153,7 +153,7 @@ func TestAdministrationSignIn(t *testing.T) {
 		t.Fatalf("%d %s", page.Status, page.Body)
 	}
 	for name, want := range map[string]string{
-		"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+		"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self' https://login.demo.localhost:8443; frame-ancestors 'none'; base-uri 'none'",
 		"Cache-Control":           "no-store", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
 	} {
 		if got := page.Header.Get(name); got != want {

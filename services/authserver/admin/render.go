@@ -70,7 +70,9 @@ func (s *Server) render(c echo.Context, status int, name string, v visitor, data
 		return err
 	}
 	h := c.Response().Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	// A form that is sent when the session is over leads to the sign-in, and
+	// browsers hold form-action against where a form is redirected to as well.
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self' "+s.Site.Issuer()+"; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")

@@ -23,6 +23,7 @@ func (s *Server) routes() http.Handler {
 
 	// Signing in and out. Nobody has to be signed in for these.
 	e.GET("/admin/callback", s.callback)
+	e.POST("/admin/signout", s.signOut)
 	e.GET("/admin/signedout", s.signedOut)
 	e.GET("/static/*", echo.WrapHandler(s.Static))
 
@@ -48,7 +49,6 @@ func (s *Server) routes() http.Handler {
 		e.GET(path, s.page(s.confirm(read)))
 		e.POST(path, s.page(s.perform(read)))
 	}
-	e.POST("/admin/signout", s.page(s.signOut))
 	return e
 }
 

@@ -133,15 +133,23 @@ func (s *Server) callback(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, in.page)
 }
 
-// signOut serves POST /admin/signout.
-func (s *Server) signOut(c echo.Context, v visitor) error {
-	if !s.isForm(c, v, "sign out") {
-		return errForm
-	}
-	if err := s.Login.SignOutAdmin(c.Request().Context(), v.cookie); err != nil {
+// signOut serves POST /admin/signout. Who is signed out already, since they did
+// nothing for long, has what they ask for.
+func (s *Server) signOut(c echo.Context) error {
+	v := visitor{cookie: cookies.Get(c, sessionCookie)}
+	user, ok, err := s.Login.AdminSession(c.Request().Context(), v.cookie)
+	if err != nil {
 		return err
 	}
-	s.record(c, audit.Event{User: v.User.ID, Decision: audit.Allowed, Detail: map[string]string{"action": "sign out"}})
+	if ok {
+		if !s.isForm(c, v, "sign out") {
+			return errForm
+		}
+		if err := s.Login.SignOutAdmin(c.Request().Context(), v.cookie); err != nil {
+			return err
+		}
+		s.record(c, audit.Event{User: user.ID, Decision: audit.Allowed, Detail: map[string]string{"action": "sign out"}})
+	}
 	cookies.Set(c, sessionCookie, "")
 	return c.Redirect(http.StatusSeeOther, "/admin/signedout")
 }
