@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/httpserver"
 )
@@ -98,7 +99,7 @@ func (s *Server) writeError(err error, c echo.Context) {
 	case errors.As(err, &p):
 	case errors.As(err, &echoErr):
 		p = problem{Status: echoErr.Code, Title: "There is no such page", Text: "Check the address."}
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, clients.ErrUnknown):
 		p = problem{Status: http.StatusNotFound, Title: "It is gone", Text: "What the address names does not exist, or not any more."}
 	default:
 		s.Log.ErrorContext(ctx, "administration failed", "request_id", httpserver.RequestID(ctx), "error", err.Error())
