@@ -26,7 +26,8 @@ func (h *harness) announced() func() []revocation.Event {
 }
 
 // TestAdministerUsers: an administrator suspends a user in the middle of a
-// session, which ends all of it at once, and approving again brings none back.
+// session, which ends all of it at once, and approving again brings none back
+// (attack R6).
 func TestAdministerUsers(t *testing.T) {
 	h := newHarness(t)
 	agent, browser := h.agent(), h.administrator()

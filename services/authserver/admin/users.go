@@ -57,7 +57,7 @@ func (s *Server) changeUser(ctx context.Context, v visitor, form url.Values) (ch
 		if u.Status == store.UserSuspended {
 			ch.Effects = append(ch.Effects, "Sessions and access from before the suspension stay ended.")
 		}
-		if u.Role == login.RoleAdmin {
+		if u.Role == store.RoleAdmin {
 			ch.Warning = "They have the role of an administrator, and get all that you can do here."
 		}
 		ch.do = func(ctx context.Context) error { return s.Login.Approve(ctx, u.ID) }
