@@ -1,10 +1,13 @@
 package browser_test
 
 import (
+	"context"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	"demo.example/e2e/agent"
@@ -32,6 +35,7 @@ func (s *setup) testAdministration(t *testing.T) {
 	t.Run("story", func(t *testing.T) { s.testStory(t, b.in(t)) })
 	t.Run("suspended", func(t *testing.T) { s.testSuspend(t, b.in(t), john.in(t), p) })
 	t.Run("new key", func(t *testing.T) { s.testNewKey(t, b.in(t)) })
+	t.Run("session over", func(t *testing.T) { s.testSessionOver(t, b.in(t)) })
 	t.Run("sign-out", func(t *testing.T) { s.testAdminSignOut(t, b.in(t)) })
 }
 
@@ -185,6 +189,23 @@ func (s *setup) testNewKey(t *testing.T, b *tab) {
 	if after := b.has("tbody tr"); after != before+1 || b.has("main p a.button") != 0 {
 		t.Errorf("%d keys, before it %d: %s", after, before, b.text())
 	}
+}
+
+// testSessionOver: a form that asks for something, sent from a page that was
+// left alone for too long, gets it by way of the sign-in, where the user is
+// signed in still. (Without its cookie a session is as good as over.)
+func (s *setup) testSessionOver(t *testing.T, b *tab) {
+	b.press(`nav a[href="/admin/audit"]`)
+	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, network.DeleteCookies, network.DeleteCookiesParams{Name: "__Host-admin", URL: s.administration()})
+		return err
+	}))
+	b.enter("user", person.John)
+	b.press("form.filter button")
+	if got := b.where(); !strings.HasPrefix(got, s.administration()+"/audit?user="+url.QueryEscape(person.John)) {
+		t.Errorf("the filter led to %s: %s", got, b.text())
+	}
+	b.reads("Audit trail", person.John)
 }
 
 // testAdminSignOut: leaving the administration leaves a sign-in elsewhere, which

@@ -85,6 +85,10 @@ func (s *server) accountPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	administering, err := s.login.AdminSessions(ctx, v.User.ID, maxSessions)
+	if err != nil {
+		return err
+	}
 	accesses, events, err := s.grants.Account(ctx, v.User.ID)
 	if err != nil {
 		return err
@@ -102,7 +106,7 @@ func (s *server) accountPage(c echo.Context) error {
 	}
 	return s.plain(c, "account", map[string]any{
 		"Visitor": v, "Notice": notices[c.QueryParam("done")],
-		"Sessions": sessionViews(sessions, v), "Accesses": views, "Next": next, "Activity": s.activity(ctx, sessions, events, taken),
+		"Sessions": sessionViews(sessions, administering, v), "Accesses": views, "Next": next, "Activity": s.activity(ctx, sessions, events, taken),
 	})
 }
 
@@ -135,10 +139,13 @@ func (s *server) changeAccount(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/account?done="+done)
 }
 
-func sessionViews(sessions []store.NamedSession, v visitor) []sessionView {
+func sessionViews(sessions []store.NamedSession, administering []store.Session, v visitor) []sessionView {
 	var out []sessionView
 	for _, sess := range sessions {
 		out = append(out, sessionView{Where: where(sess), Since: moment(sess.AuthTime), Seen: moment(sess.LastSeen), Here: sess.ID == v.Session.ID})
+	}
+	for _, sess := range administering {
+		out = append(out, sessionView{Where: "the administration", Since: moment(sess.AuthTime), Seen: moment(sess.LastSeen)})
 	}
 	return out
 }

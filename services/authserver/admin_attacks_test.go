@@ -115,11 +115,14 @@ func TestAdministrationIsForAdministrators(t *testing.T) {
 	}
 	h.wantRecorded("sign in", service.Refused, func(e audit.Entry) bool { return e.User == h.userID(john) })
 
-	// Even with a session, as after the role was taken away.
+	// Even with a session, should the role ever be taken away without ending it.
+	role := func(role string) { h.tamper("UPDATE users SET role = ? WHERE email = ?", role, john) }
+	role(store.RoleAdmin)
 	value, err := h.login.SignInAdmin(t.Context(), h.userID(john), h.time())
 	if err != nil {
 		t.Fatal(err)
 	}
+	role(store.RoleUser)
 	plain.Jar.SetCookies(mustParse(t, h.adminURL("/")), []*http.Cookie{{Name: "__Host-admin", Value: value, Path: "/", Secure: true}})
 	for _, address := range append(h.changes(agent), "/admin", "/admin/users", "/admin/clients", "/admin/grants", "/admin/keys", "/admin/limits", "/admin/policy", "/admin/audit", "/admin/audit/story?request=x") {
 		a := h.get(plain, h.adminURL(address))

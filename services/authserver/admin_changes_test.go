@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,7 +26,8 @@ func (h *harness) announced() func() []revocation.Event {
 }
 
 // TestAdministerUsers: an administrator suspends a user in the middle of a
-// session, which ends all of it at once, and approving again brings none back.
+// session, which ends all of it at once, and approving again brings none back
+// (attack R6).
 func TestAdministerUsers(t *testing.T) {
 	h := newHarness(t)
 	agent, browser := h.agent(), h.administrator()
@@ -290,7 +292,10 @@ func TestAdministerKeys(t *testing.T) {
 	if !strings.Contains(page.Body, "still in use") {
 		t.Errorf("no warning: %s", page.Body)
 	}
-	h.administer(browser, "/admin/keys/change?action=retire&key="+first)
+	page = h.administer(browser, "/admin/keys/change?action=retire&key="+first)
+	if !strings.Contains(page.Body, "in "+fmt.Sprintf("%.0f minutes at most", keys.CacheFor.Minutes())) { // not at once
+		t.Errorf("after it: %s", page.Body)
+	}
 	h.wantRecorded("retire key", service.Allowed, func(e audit.Entry) bool { return e.Detail["key"] == first })
 	after, _ := claimsOf(t, h.phantom(access))
 	if before["kid"] != first || after["kid"] == first || strings.Contains(string(h.keys.JWKS()), first) {

@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
@@ -152,7 +153,7 @@ func TestAdministrationSignIn(t *testing.T) {
 		t.Fatalf("%d %s", page.Status, page.Body)
 	}
 	for name, want := range map[string]string{
-		"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+		"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self' https://login.demo.localhost:8443; frame-ancestors 'none'; base-uri 'none'",
 		"Cache-Control":           "no-store", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
 	} {
 		if got := page.Header.Get(name); got != want {
@@ -230,5 +231,34 @@ func TestAdministrationSessionsEnd(t *testing.T) {
 	}
 	if got := status(); got != http.StatusForbidden {
 		t.Errorf("not approved any more: %d", got)
+	}
+}
+
+// TestAdministrationShowsLimits: of the wrong codes of devices, the limit that
+// keeps everybody out is shown, and nothing that limits nobody.
+func TestAdministrationShowsLimits(t *testing.T) {
+	h := newHarness(t)
+	for i := range 500 { // from a hundred sites, while a thousand devices wait
+		if _, wait := h.userCodes.take(fmt.Sprintf("10.%d.%d.1", i/5, i%5), 1000); wait > 0 {
+			t.Fatalf("code %d waits %s", i, wait)
+		}
+	}
+	if _, wait := h.userCodes.take("192.0.2.1", 1000); wait == 0 {
+		t.Fatal("the limit is not reached")
+	}
+	page := h.get(h.administrator(), h.adminURL("/admin/limits")).Body
+	facts := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?s)<h2 [^>]*>([^<]*)</h2>\s*<dl class="facts">(.*?)</dl>`).FindAllStringSubmatch(page, -1) {
+		facts[m[1]] = m[2]
+	}
+	for name, want := range map[string]struct{ has, lacks string }{
+		"Wrong codes of devices, of everybody, in 1 hour": {"500000 of 500000 chances to hit a device", "Each"},
+		"Wrong codes of devices, of a network, in 1 hour": {"up to 20 for a network", "In all"},
+		"Wrong codes of devices, of a site, in 1 hour":    {"up to 100 for a site", "In all"},
+		"Registrations, in 1 hour":                        {"0 of 10000 registrations", "until"},
+	} {
+		if got := facts[name]; !strings.Contains(got, want.has) || strings.Contains(got, want.lacks) {
+			t.Errorf("%s: %q, want %+v", name, got, want)
+		}
 	}
 }

@@ -65,10 +65,15 @@ func (s *server) newAdmin() (http.Handler, error) {
 		Site: s.cfg.Site, Secret: secret, Key: key, Back: s.back,
 		Login: s.login, Clients: s.clients, Grants: s.grants, Keys: s.keys, Trail: s.trail, Totals: s.db,
 		Limiters: []admin.Limiter{
-			{Name: "Authorization requests", Key: "a network", Limiter: s.requests},
-			{Name: "Registrations", Key: "a network", Limiter: s.registrations},
-			{Name: "Wrong codes of devices", Key: "a network", Limiter: s.userCodes.networks},
+			{Name: "Authorization requests", Key: "a network", Counted: "requests", Limiter: s.requests},
+			{Name: "Registrations", Key: "a network", Counted: "registrations and changes of one", Limiter: s.registrations},
+			{Name: "Wrong codes of devices, of a network", Key: "a network", Limiter: s.userCodes.networks},
 			{Name: "Wrong codes of devices, of a site", Key: "a site", Limiter: s.userCodes.sites},
+			{
+				Name:    "Wrong codes of devices, of everybody",
+				Counted: "chances to hit a device: a wrong code counts once for each that waited when it was typed. When they are used up, nobody can connect a device",
+				Limiter: s.userCodes.all,
+			},
 		},
 		Registrations: s.registrations,
 		Describe:      s.describe, Style: styleSheet, Static: static(), Log: s.log, Now: s.now,

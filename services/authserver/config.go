@@ -29,7 +29,7 @@ type Config struct {
 	MailFrom       string     `env:"MAIL_FROM" envDefault:"login@demo.example"`
 	CAFile         string     `env:"CA_FILE"`          // trusted, beside the system's, when a client document is fetched or the administration calls the issuer
 	ClientHostAddr string     `env:"CLIENT_HOST_ADDR"` // where this deployment's public hosts are reached, for the demo client's document and the administration's sign-in; empty means no such document, and the issuer as its name resolves
-	UsersFile      string     `env:"USERS_FILE"`       // who may sign in; empty means the demo's people
+	UsersFile      string     `env:"USERS_FILE"`       // who may sign in, and who administers: at every start; empty means the demo's people
 	ClientsFile    string     `env:"CLIENTS_FILE"`     // reviewed clients; empty means the demo's own
 	AllowedOrigins []string   `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`
 

@@ -82,6 +82,12 @@ func (e challengeError) Error() string { return e.Challenge.Error }
 var errRegistration = challengeError{oauth.Challenge{Error: "invalid_token",
 	Description: "the registration access token is not one for this address; register again if it is lost"}}
 
+// errSuspended is the answer to the right token of a suspended client, 403 as
+// RFC 7592 §2.1 to §2.3 have it for a client that may not do this. A 401 would
+// say that the token is wrong, and have it register anew.
+var errSuspended = &oauth.Error{Code: "access_denied", Status: http.StatusForbidden,
+	Description: "this client was suspended by an administrator, and cannot look after its registration until it is let in again"}
+
 // ownRegistration returns the client whose registration access token came
 // along, and the token.
 func (s *server) ownRegistration(c echo.Context) (store.Client, string, error) {
@@ -95,8 +101,11 @@ func (s *server) ownRegistration(c echo.Context) (store.Client, string, error) {
 	}
 	audit.On(c.Request().Context()).Client = c.Param("client_id")
 	client, err := s.clients.Registered(c.Request().Context(), c.Param("client_id"), token)
-	if errors.Is(err, clients.ErrUnknown) {
-		return client, token, errRegistration
+	switch {
+	case errors.Is(err, clients.ErrSuspended): // which is an ErrUnknown
+		err = errSuspended
+	case errors.Is(err, clients.ErrUnknown):
+		err = errRegistration
 	}
 	return client, token, err
 }

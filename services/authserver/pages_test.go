@@ -398,7 +398,7 @@ func TestSuspended(t *testing.T) {
 		t.Fatal(err)
 	}
 	jwt := h.phantom(tokens["access_token"].(string))
-	if err := h.db.SetUserStatus(t.Context(), user.ID, "suspended"); err != nil {
+	if err := h.login.Suspend(t.Context(), h.userID(boss), user.ID); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.introspected(tokens["access_token"].(string)); got["active"] != false {

@@ -42,7 +42,7 @@ func (s *server) passcode(c echo.Context) error {
 	case err != nil:
 		return err
 	}
-	if err := s.login.SignOut(c.Request().Context(), cookies.Get(c, sessionCookie)); err != nil { // the session that this one replaces
+	if err := s.login.Replace(c.Request().Context(), cookies.Get(c, sessionCookie)); err != nil {
 		return err
 	}
 	if err := s.login.NameSession(c.Request().Context(), session, c.RealIP(), c.Request().UserAgent()); err != nil {

@@ -108,7 +108,7 @@ func TestRevocations(t *testing.T) {
 			return revocation.Event{Kind: revocation.User, ID: user}
 		}},
 		{"user", func() revocation.Event {
-			if err := h.login.SuspendUser(t.Context(), user); err != nil {
+			if err := h.login.Suspend(t.Context(), h.userID(boss), user); err != nil {
 				t.Fatal(err)
 			}
 			return revocation.Event{Kind: revocation.User, ID: user}
@@ -230,7 +230,7 @@ func TestFollower(t *testing.T) {
 	until("connected", func() bool { return f.Watch.State() == "connected" })
 	user := h.user(john).ID
 	asked := f.Watch.Ask()
-	if err := h.login.SuspendUser(t.Context(), user); err != nil {
+	if err := h.login.Suspend(t.Context(), h.userID(boss), user); err != nil {
 		t.Fatal(err)
 	}
 	until("told", func() bool { return !f.Watch.Holds(asked, revocation.Subject{User: user}, time.Now()) })

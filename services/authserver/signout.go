@@ -15,8 +15,23 @@ func (s *server) home(c echo.Context) error {
 }
 
 // signOutPage serves GET /signout: it asks, since a link must not sign
-// anybody out.
+// anybody out. A session that was not used for long is over, and its user may
+// have worked in the administration all the while: they can leave that too.
 func (s *server) signOutPage(c echo.Context) error {
+	session := cookies.Get(c, sessionCookie)
+	sess, _, ok, err := s.login.Session(c.Request().Context(), session)
+	if err != nil {
+		return err
+	}
+	if !ok && sess.UserID != "" {
+		administering, err := s.login.AdminSessions(c.Request().Context(), sess.UserID, 1)
+		if err != nil {
+			return err
+		}
+		if len(administering) > 0 {
+			return s.plain(c, "signout", map[string]any{"Administering": true, "CSRF": s.formToken(session, "signout"), "Leaving": leaving{}})
+		}
+	}
 	return s.askSignOut(c, leaving{})
 }
 

@@ -59,7 +59,9 @@ type Config struct {
 
 // Limiter is a limit that is shown.
 type Limiter struct {
-	Name, Key string // what it limits, and what is counted apart
+	Name    string
+	Key     string // what is counted apart; empty where nothing is
+	Counted string // what is counted in all; empty where that limits nothing
 	*limits.Limiter
 }
 

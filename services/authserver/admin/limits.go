@@ -28,7 +28,11 @@ func (s *Server) limits(c echo.Context, v visitor) error {
 	}
 	var list []limitRow
 	for _, l := range s.Limiters {
-		list = append(list, limitRow{l, l.State(busiest)})
+		row := limitRow{Limiter: l, State: l.State(busiest)}
+		if l.Key == "" {
+			row.Busiest = nil
+		}
+		list = append(list, row)
 	}
 	return s.render(c, http.StatusOK, "limits", v, map[string]any{"Passcodes": passcodes, "Limits": list})
 }

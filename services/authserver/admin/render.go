@@ -15,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/keys"
 	"demo.example/services/authserver/store"
 )
 
@@ -51,7 +52,7 @@ var notices = map[string]string{
 	"grant":     "Access was revoked. It ends now, wherever it was used.",
 	"token":     "The token was revoked. It ends now, wherever it was used.",
 	"rotated":   "A new key is published. It signs once every service has had time to read it.",
-	"retired":   "The key was deleted. Nothing that it signed is good any more.",
+	"retired":   "The key was deleted. What it signed is good for nothing once services have read the list of keys again, in " + span(keys.CacheFor) + " at most.",
 }
 
 func (s *Server) render(c echo.Context, status int, name string, v visitor, data map[string]any) error {
@@ -70,7 +71,9 @@ func (s *Server) render(c echo.Context, status int, name string, v visitor, data
 		return err
 	}
 	h := c.Response().Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	// A form that is sent when the session is over leads to the sign-in, and
+	// browsers hold form-action against where a form is redirected to as well.
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self' "+s.Site.Issuer()+"; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")

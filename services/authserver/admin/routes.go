@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/httpserver"
 )
@@ -23,6 +24,7 @@ func (s *Server) routes() http.Handler {
 
 	// Signing in and out. Nobody has to be signed in for these.
 	e.GET("/admin/callback", s.callback)
+	e.POST("/admin/signout", s.signOut)
 	e.GET("/admin/signedout", s.signedOut)
 	e.GET("/static/*", echo.WrapHandler(s.Static))
 
@@ -48,7 +50,6 @@ func (s *Server) routes() http.Handler {
 		e.GET(path, s.page(s.confirm(read)))
 		e.POST(path, s.page(s.perform(read)))
 	}
-	e.POST("/admin/signout", s.page(s.signOut))
 	return e
 }
 
@@ -98,7 +99,7 @@ func (s *Server) writeError(err error, c echo.Context) {
 	case errors.As(err, &p):
 	case errors.As(err, &echoErr):
 		p = problem{Status: echoErr.Code, Title: "There is no such page", Text: "Check the address."}
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, clients.ErrUnknown):
 		p = problem{Status: http.StatusNotFound, Title: "It is gone", Text: "What the address names does not exist, or not any more."}
 	default:
 		s.Log.ErrorContext(ctx, "administration failed", "request_id", httpserver.RequestID(ctx), "error", err.Error())

@@ -33,12 +33,17 @@ func (s *Server) users(c echo.Context, v visitor) error {
 	var list []userRow
 	for _, u := range page {
 		row := userRow{
-			ID: u.ID, Email: u.Email, Shown: inert(u.Email), Admin: u.Role == login.RoleAdmin, Self: u.ID == v.User.ID,
+			ID: u.ID, Email: u.Email, Shown: inert(u.Email), Admin: u.Role == store.RoleAdmin, Self: u.ID == v.User.ID,
 			Status: u.Status, Region: u.Region, SignedIn: "no", Approve: u.Status != store.UserApproved,
 		}
 		row.Suspend = u.Status != store.UserSuspended && !row.Self
-		if u.Sessions > 0 {
+		switch administering := !u.AdminSeen.IsZero(); {
+		case u.Sessions > 0 && administering:
+			row.SignedIn = "in " + plural(u.Sessions, "browser") + ", in the administration"
+		case u.Sessions > 0:
 			row.SignedIn = "in " + plural(u.Sessions, "browser")
+		case administering:
+			row.SignedIn = "in the administration"
 		}
 		for _, region := range login.Regions {
 			if region != u.Region {
@@ -72,7 +77,7 @@ func (s *Server) changeUser(ctx context.Context, v visitor, form url.Values) (ch
 		if u.Status == store.UserSuspended {
 			ch.Effects = append(ch.Effects, "Sessions and access from before the suspension stay ended.")
 		}
-		if u.Role == login.RoleAdmin {
+		if u.Role == store.RoleAdmin {
 			ch.Warning = "They have the role of an administrator, and get all that you can do here."
 		}
 		ch.do = func(ctx context.Context) error { return s.Login.Approve(ctx, u.ID) }

@@ -47,7 +47,8 @@ func IsProtected(c store.Client) bool { return c.Type == "" || c.ID == Administr
 
 // Suspend ends all that a client was granted and lets it in no more, until it
 // is restored. Reviewed clients can be suspended as well, except those that are
-// protected.
+// protected. One that deleted itself meanwhile is ErrUnknown, and not suspended:
+// there would be nothing to restore.
 func (r *Registry) Suspend(ctx context.Context, id string) error {
 	if c, ok := r.Presets[id]; ok && IsProtected(c) {
 		return ErrProtected
@@ -60,7 +61,11 @@ func (r *Registry) Suspend(ctx context.Context, id string) error {
 		}
 		return fmt.Errorf("suspend client: %w", err)
 	}
-	return nil
+	_, err := r.Lookup(ctx, id)
+	if errors.Is(err, ErrUnknown) {
+		err = errors.Join(err, r.Restore(ctx, id))
+	}
+	return err
 }
 
 // Restore lets a client in again. What it was granted stays revoked.
@@ -83,10 +88,7 @@ func (r *Registry) Delete(ctx context.Context, c store.Client) error {
 	case c.Registration == store.RegisteredByDocument && r.IsSuspended(c.ID):
 		return ErrSuspended
 	}
-	if err := r.Unregister(ctx, c); err != nil {
-		return err
-	}
-	return r.Restore(ctx, c.ID) // nobody gets its id again
+	return r.Unregister(ctx, c)
 }
 
 // Overviews returns clients that were not reviewed, the newest first, those

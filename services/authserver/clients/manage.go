@@ -46,7 +46,9 @@ func (r *Registry) Register(ctx context.Context, reg Registration) (Registered, 
 }
 
 // Registered returns the client that a registration access token is for, or
-// ErrUnknown: an unknown client and a wrong token look alike.
+// ErrUnknown: an unknown client and a wrong token look alike. Whoever has the
+// right token is told ErrSuspended of a suspended client: it can neither rename
+// itself under the eyes of those who decide about it, nor leave and come back.
 func (r *Registry) Registered(ctx context.Context, id, token string) (store.Client, error) {
 	c, err := r.Store.Registration(ctx, id, store.HashOf(token))
 	if errors.Is(err, store.ErrNotFound) {
@@ -54,6 +56,9 @@ func (r *Registry) Registered(ctx context.Context, id, token string) (store.Clie
 	}
 	if err != nil {
 		return c, fmt.Errorf("find registration: %w", err)
+	}
+	if r.IsSuspended(id) {
+		return store.Client{}, ErrSuspended
 	}
 	return c, nil
 }
@@ -92,6 +97,7 @@ func (r *Registry) Unregister(ctx context.Context, c store.Client) error {
 	if err := r.Store.DeleteClient(ctx, c.ID); err != nil {
 		return fmt.Errorf("delete client: %w", err)
 	}
+	r.suspended.Delete(c.ID) // as the store has it: nobody gets the id again
 	return nil
 }
 

@@ -14,9 +14,6 @@ import (
 // Regions are those that a user can be in.
 var Regions = []string{"USA", "Europe", "Asia"}
 
-// RoleAdmin is the role of users who may administer this server.
-const RoleAdmin = "admin"
-
 // A session of the administration ends sooner than others: who sits down at a
 // browser that was left alone should find it over.
 const (
@@ -32,11 +29,11 @@ var (
 
 // IsAdmin reports whether a user may administer this server, as the store has
 // them now.
-func IsAdmin(u store.User) bool { return u.Role == RoleAdmin && u.Status == store.UserApproved }
+func IsAdmin(u store.User) bool { return u.Role == store.RoleAdmin && u.Status == store.UserApproved }
 
 // SignInAdmin begins a session of the administration for a user who signed in
-// at a time, and returns its cookie. ErrNotFound says that there is no such
-// user. Whether they may administer anything is asked at every request.
+// at a time, and returns its cookie. ErrNotFound says that they are none who may
+// administer this server. Whether they still may is asked at every request.
 func (s *Service) SignInAdmin(ctx context.Context, userID string, authTime time.Time) (cookie string, err error) {
 	cookie, now := rand.Text(), s.Now()
 	err = s.Store.AddAdminSession(ctx, store.Session{
@@ -87,9 +84,15 @@ func (s *Service) SignOutAdmin(ctx context.Context, cookie string) error {
 
 // Users returns users in the order of their addresses, those after an address.
 func (s *Service) Users(ctx context.Context, after string, limit int) ([]store.UserOverview, error) {
-	users, err := s.Store.Users(ctx, after, s.Now(), limit)
+	now := s.Now()
+	users, err := s.Store.Users(ctx, after, now, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
+	}
+	for i := range users {
+		if now.Sub(users[i].AdminSeen) >= AdminIdle {
+			users[i].AdminSeen = time.Time{} // over
+		}
 	}
 	return users, nil
 }

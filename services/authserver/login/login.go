@@ -21,6 +21,7 @@ type loginStore interface {
 	UserByEmail(ctx context.Context, email string) (store.User, error)
 	User(ctx context.Context, id string) (store.User, error)
 	AddUser(ctx context.Context, u store.User) error
+	SetAdmins(ctx context.Context, emails []string) error
 	SetUserStatus(ctx context.Context, id, status string) error
 
 	SetPasscode(ctx context.Context, p store.Passcode) error
@@ -33,6 +34,7 @@ type loginStore interface {
 	AddSession(ctx context.Context, s store.Session) error
 	Session(ctx context.Context, id store.Hash) (store.Session, store.User, error)
 	TouchSession(ctx context.Context, id store.Hash, now time.Time) error
+	EndSession(ctx context.Context, id store.Hash) error
 	DeleteSession(ctx context.Context, id store.Hash) error
 	NameSession(ctx context.Context, id store.Hash, browser, address string) error
 	Sessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.NamedSession, error)
@@ -45,6 +47,7 @@ type loginStore interface {
 	PasscodesSince(ctx context.Context, since time.Time) (all, addresses, ips int, err error)
 	AddAdminSession(ctx context.Context, s store.Session) error
 	AdminSession(ctx context.Context, id store.Hash) (store.Session, store.User, error)
+	AdminSessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.Session, error)
 	TouchAdminSession(ctx context.Context, id store.Hash, now time.Time) error
 	DeleteAdminSession(ctx context.Context, id store.Hash) error
 }

@@ -19,12 +19,16 @@ const (
 )
 
 // newSession signs a browser in. Its cookie is new: one that somebody planted
-// before is worth nothing.
+// before is worth nothing. ErrNotApproved says that the user is not, or not any
+// more.
 func (s *Service) newSession(ctx context.Context, u store.User, now time.Time) (cookie string, err error) {
 	cookie = rand.Text()
 	err = s.Store.AddSession(ctx, store.Session{
 		ID: store.HashOf(cookie), UserID: u.ID, AuthTime: now, LastSeen: now, ExpiresAt: now.Add(sessionLifetime),
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", ErrNotApproved
+	}
 	if err != nil {
 		return "", fmt.Errorf("store session: %w", err)
 	}
@@ -60,8 +64,20 @@ func (s *Service) Session(ctx context.Context, cookie string) (sess store.Sessio
 	return sess, u, true, nil
 }
 
-// SignOut ends a session.
+// SignOut ends a session, and all that its user has of the administration: who
+// signs out here, where they signed in for it, means that too.
 func (s *Service) SignOut(ctx context.Context, cookie string) error {
+	if cookie == "" {
+		return nil
+	}
+	if err := s.Store.EndSession(ctx, store.HashOf(cookie)); err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	return nil
+}
+
+// Replace ends the session of a browser in which somebody signed in anew.
+func (s *Service) Replace(ctx context.Context, cookie string) error {
 	if cookie == "" {
 		return nil
 	}

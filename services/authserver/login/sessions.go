@@ -27,7 +27,19 @@ func (s *Service) Sessions(ctx context.Context, userID string, limit int) ([]sto
 	return slices.DeleteFunc(sessions, func(sess store.NamedSession) bool { return now.Sub(sess.LastSeen) >= sessionIdle }), nil
 }
 
-// SignOutOthers ends all sessions of a user but one.
+// AdminSessions returns the sessions that a user has of the administration, the
+// newest first.
+func (s *Service) AdminSessions(ctx context.Context, userID string, limit int) ([]store.Session, error) {
+	now := s.Now()
+	sessions, err := s.Store.AdminSessions(ctx, userID, now, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions of the administration: %w", err)
+	}
+	return slices.DeleteFunc(sessions, func(sess store.Session) bool { return now.Sub(sess.LastSeen) >= AdminIdle }), nil
+}
+
+// SignOutOthers ends all sessions of a user but one, those of the
+// administration too.
 func (s *Service) SignOutOthers(ctx context.Context, keep store.Session) error {
 	if err := s.Store.DeleteOtherSessions(ctx, keep.UserID, keep.ID); err != nil {
 		return fmt.Errorf("delete sessions: %w", err)

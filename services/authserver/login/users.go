@@ -19,7 +19,9 @@ import (
 var defaultUsers []byte
 
 // AddUsers adds the users of file, or the demo's own when file is empty, that
-// are not known yet. What an administrator changed since stays.
+// are not known yet. Of those that are, status and region stay as administrators
+// changed them. The role follows the file, since no page changes it: whoever the
+// file does not make an administrator is none any more.
 func AddUsers(ctx context.Context, s loginStore, file string) error {
 	raw := defaultUsers
 	if file != "" {
@@ -37,11 +39,12 @@ func AddUsers(ctx context.Context, s loginStore, file string) error {
 	if err := json.Unmarshal(raw, &users); err != nil {
 		return fmt.Errorf("USERS_FILE: %w", err)
 	}
+	admins := []string{}
 	for _, u := range users {
 		if !isAddress(u.Email) || Canonical(u.Email) != u.Email {
 			return fmt.Errorf("USERS_FILE: %q is not a lower-case address", u.Email)
 		}
-		if !slices.Contains([]string{"user", "admin"}, u.Role) {
+		if !slices.Contains([]string{store.RoleUser, store.RoleAdmin}, u.Role) {
 			return fmt.Errorf("USERS_FILE: %s: role must be user or admin", u.Email)
 		}
 		if !slices.Contains([]string{store.UserApproved, store.UserPending, store.UserSuspended}, u.Status) {
@@ -51,6 +54,12 @@ func AddUsers(ctx context.Context, s loginStore, file string) error {
 		if err != nil && !errors.Is(err, store.ErrExists) {
 			return fmt.Errorf("add user: %w", err)
 		}
+		if u.Role == store.RoleAdmin {
+			admins = append(admins, u.Email)
+		}
+	}
+	if err := s.SetAdmins(ctx, admins); err != nil {
+		return fmt.Errorf("set administrators: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,12 +39,62 @@ func TestDemoUsers(t *testing.T) {
 func TestAddUsersAgain(t *testing.T) {
 	f := newFixture(t)
 	f.suspend(john)
+	if err := f.SetRegion(t.Context(), f.user(john).ID, "Asia"); err != nil {
+		t.Fatal(err)
+	}
 	before := f.user(john)
 	if err := AddUsers(t.Context(), f.db, ""); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, f.user(john)); diff != "" {
 		t.Errorf("-before +after:\n%s", diff)
+	}
+}
+
+// TestRolesFollowTheFile: a restart with another file makes administrators and
+// unmakes them, those who are not in it too. What else it says of people who are
+// known counts for nothing.
+func TestRolesFollowTheFile(t *testing.T) {
+	const boss, gone = "admin@demo.example", "gone@demo.example"
+	f, ctx, file := newFixture(t), t.Context(), filepath.Join(t.TempDir(), "users.json")
+	start := func(body string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := AddUsers(ctx, f.db, file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(`[{"email":"admin@demo.example","region":"Europe","role":"admin","status":"approved"},
+		{"email":"gone@demo.example","region":"USA","role":"admin","status":"approved"}]`)
+	cookies := map[string]string{}
+	for _, email := range []string{boss, gone} {
+		var err error
+		if cookies[email], err = f.SignInAdmin(ctx, f.user(email).ID, f.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(`[{"email":"admin@demo.example","region":"Asia","role":"user","status":"suspended"},
+		{"email":"john.doe@demo.example","region":"Asia","role":"admin","status":"suspended"}]`)
+	for email, want := range map[string]store.User{
+		boss: {Region: "Europe", Role: store.RoleUser, Status: store.UserApproved},
+		john: {Region: "USA", Role: store.RoleAdmin, Status: store.UserApproved},
+		gone: {Region: "USA", Role: store.RoleUser, Status: store.UserApproved},
+	} {
+		got := f.user(email)
+		want.ID, want.Email = got.ID, email
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+	for email, cookie := range cookies {
+		if _, ok, err := f.AdminSession(ctx, cookie); ok || err != nil {
+			t.Errorf("the session of %s goes on, %v", email, err)
+		}
+	}
+	if _, err := f.SignInAdmin(ctx, f.user(boss).ID, f.now); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("who was an administrator signs in: %v", err)
 	}
 }
 

@@ -38,12 +38,18 @@ const (
 	UserSuspended = "suspended"
 )
 
+// User roles.
+const (
+	RoleUser  = "user"
+	RoleAdmin = "admin" // may administer this server
+)
+
 // User is a person who may sign in once an administrator approved them.
 type User struct {
 	ID     string // the subject of tokens; never the address, which may change hands
 	Email  string // canonical: trimmed, lower case
 	Region string // which stocks exist for this user
-	Role   string // "user" or "admin"
+	Role   string
 	Status string
 }
 
@@ -160,7 +166,8 @@ type Access struct {
 // UserOverview is a user as an administrator looks at them.
 type UserOverview struct {
 	User
-	Sessions int // where they are signed in
+	Sessions  int       // where they are signed in
+	AdminSeen time.Time // when a session of the administration was last used; zero when they have none
 }
 
 // ClientOverview is a client as an administrator looks at it.

@@ -32,10 +32,30 @@ func (db *DB) Sessions(ctx context.Context, userID string, now time.Time, limit 
 		LEFT JOIN session_origins ON session_id = id WHERE user_id = ? AND expires_at > ? ORDER BY auth_time DESC, id LIMIT ?`, userID, millis(now), limit)
 }
 
-// DeleteOtherSessions signs a user out everywhere but here.
+// DeleteOtherSessions signs a user out everywhere but here, and out of the
+// administration.
 func (db *DB) DeleteOtherSessions(ctx context.Context, userID string, keep store.Hash) error {
-	_, err := db.write.ExecContext(ctx, "DELETE FROM sessions WHERE user_id = ? AND id <> ?", userID, keep[:])
-	return err
+	return db.inTx(ctx, func(tx tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM admin_sessions WHERE user_id = ?", userID); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE user_id = ? AND id <> ?", userID, keep[:])
+		return err
+	})
+}
+
+// AdminSessions returns the sessions of the administration that a user has and
+// that have not reached their end.
+func (db *DB) AdminSessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.Session, error) {
+	return list(ctx, db, func(rows *sql.Rows) (s store.Session, err error) {
+		var id []byte
+		var auth, seen, expires int64
+		err = rows.Scan(&id, &s.UserID, &auth, &seen, &expires)
+		copy(s.ID[:], id)
+		s.AuthTime, s.LastSeen, s.ExpiresAt = fromMillis(auth), fromMillis(seen), fromMillis(expires)
+		return s, err
+	}, `SELECT id, user_id, auth_time, last_seen, expires_at FROM admin_sessions
+		WHERE user_id = ? AND expires_at > ? ORDER BY auth_time DESC, id LIMIT ?`, userID, millis(now), limit)
 }
 
 // Access returns the grants of a user that have not expired, with their last

@@ -13,13 +13,17 @@ import (
 // What an administrator sees of everybody. All lists are pages: each row knows
 // where the next one begins.
 
-const usersQuery = "SELECT " + userColumns + `, (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > ?)
-	FROM users WHERE email > ? ORDER BY email LIMIT ?`
+const usersQuery = "SELECT " + userColumns + `, (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > ?1),
+	COALESCE((SELECT MAX(last_seen) FROM admin_sessions WHERE user_id = users.id AND expires_at > ?1), 0)
+	FROM users WHERE email > ?2 ORDER BY email LIMIT ?3`
 
 // Users returns users in the order of their addresses, those after an address.
 func (db *DB) Users(ctx context.Context, after string, now time.Time, limit int) ([]store.UserOverview, error) {
 	return list(ctx, db, func(rows *sql.Rows) (u store.UserOverview, err error) {
-		return u, rows.Scan(append(userFields(&u.User), &u.Sessions)...)
+		var seen int64
+		err = rows.Scan(append(userFields(&u.User), &u.Sessions, &seen)...)
+		u.AdminSeen = fromMillis(seen)
+		return u, err
 	}, usersQuery, millis(now), after, limit)
 }
 

@@ -63,7 +63,8 @@ func (db *DB) PollDevice(ctx context.Context, hash store.Hash, clientID string, 
 }
 
 // ApproveDevice stores the grant that a user gave a device, both or neither.
-// It returns ErrNotFound when the device does not wait any more.
+// It returns ErrNotFound when the device does not wait any more, or the user is
+// not approved any more.
 func (db *DB) ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error {
 	return db.write.Transact(ctx, func(tx tx) error {
 		res, err := tx.ExecContext(ctx, "UPDATE devices SET status = 'approved', grant_id = ? WHERE id = ? AND status = 'pending' AND expires_at > ?", g.ID, id, millis(now))
@@ -73,10 +74,7 @@ func (db *DB) ApproveDevice(ctx context.Context, id string, g store.Grant, now t
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return store.ErrNotFound
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
-			millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
-		return translate(err)
+		return insertGrant(ctx, tx, g)
 	})
 }
 

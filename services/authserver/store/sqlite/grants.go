@@ -26,19 +26,34 @@ func (db *DB) HasConsent(ctx context.Context, c store.Consent) (bool, error) {
 	return found, err
 }
 
-// AddGrant stores a grant and the code that redeems it, both or neither.
+// AddGrant stores a grant of a user who is approved and the code that redeems
+// it, both or neither. ErrNotFound says that the user is not approved, or not
+// any more.
 func (db *DB) AddGrant(ctx context.Context, g store.Grant, c store.Code) error {
 	return db.write.Transact(ctx, func(tx tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, g.ID, g.UserID, g.ClientID, g.Resource, g.Scope, g.Nonce,
-			millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt))
-		if err != nil {
-			return translate(err)
+		if err := insertGrant(ctx, tx, g); err != nil {
+			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, jkt, expires_at)
+		_, err := tx.ExecContext(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, jkt, expires_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?)`, c.Hash[:], c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, c.JKT, millis(c.ExpiresAt))
 		return translate(err)
 	})
+}
+
+// insertGrant stores a grant of a user. That they are approved is asked in the
+// same statement: of whoever is being suspended, each grant is there before and
+// ends with the others, or is not stored.
+func insertGrant(ctx context.Context, tx tx, g store.Grant) error {
+	res, err := tx.ExecContext(ctx, `INSERT INTO grants (id, user_id, client_id, resource, scope, nonce, auth_time, created_at, expires_at)
+		SELECT ?, id, ?, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND status = 'approved'`, g.ID, g.ClientID, g.Resource, g.Scope, g.Nonce,
+		millis(g.AuthTime), millis(g.CreatedAt), millis(g.ExpiresAt), g.UserID)
+	if err != nil {
+		return translate(err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, store.ErrNotFound)
+	}
+	return nil
 }
 
 const grantColumns = "grants.id, COALESCE(grants.user_id, ''), grants.client_id, grants.resource, grants.scope, grants.nonce, grants.auth_time, grants.created_at, grants.expires_at, grants.revoked"

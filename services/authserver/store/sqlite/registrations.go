@@ -17,7 +17,8 @@ const trimEvery = 64
 
 // AddRegistration stores a client that registered itself, until a time unless
 // it is used before. Not many more than maxUnused clients that nobody ever used
-// are kept: the oldest of them go first, so a flood fills nothing.
+// are kept: the oldest of them go first, so a flood fills nothing. Those that
+// are suspended stay, so that it can be seen that they are.
 func (db *DB) AddRegistration(ctx context.Context, c store.Client, token store.Hash, until time.Time, maxUnused int) error {
 	metadata, err := json.Marshal(c)
 	if err != nil {
@@ -37,7 +38,7 @@ func (db *DB) AddRegistration(ctx context.Context, c store.Client, token store.H
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM clients WHERE id IN (SELECT client_id FROM registrations WHERE used = 0
-			ORDER BY keep_until DESC, rowid DESC LIMIT -1 OFFSET ?)`, maxUnused)
+			AND client_id NOT IN (SELECT client_id FROM suspended_clients) ORDER BY keep_until DESC, rowid DESC LIMIT -1 OFFSET ?)`, maxUnused)
 		return err
 	})
 }
@@ -97,6 +98,7 @@ func (db *DB) DeleteClient(ctx context.Context, id string) error {
 			"DELETE FROM devices WHERE client_id = ?",
 			"DELETE FROM consents WHERE client_id = ?",
 			"DELETE FROM clients WHERE id = ?",
+			"DELETE FROM suspended_clients WHERE client_id = ?", // in no list could it be seen that it is
 		} {
 			if _, err := tx.ExecContext(ctx, q, id); err != nil {
 				return err

@@ -69,10 +69,13 @@ func (db *DB) SuspendedClients(ctx context.Context) ([]string, error) {
 		"SELECT client_id FROM suspended_clients ORDER BY since, client_id")
 }
 
-// AddAdminSession stores a session of the administration.
+// AddAdminSession stores a session of the administration, of a user who is an
+// administrator and approved, else it returns ErrNotFound. As with AddSession,
+// that is one statement.
 func (db *DB) AddAdminSession(ctx context.Context, s store.Session) error {
-	return db.exec(ctx, "INSERT INTO admin_sessions (id, user_id, auth_time, last_seen, expires_at) VALUES (?, ?, ?, ?, ?)",
-		s.ID[:], s.UserID, millis(s.AuthTime), millis(s.LastSeen), millis(s.ExpiresAt))
+	return db.exec(ctx, `INSERT INTO admin_sessions (id, user_id, auth_time, last_seen, expires_at)
+		SELECT ?, id, ?, ?, ? FROM users WHERE id = ? AND status = 'approved' AND role = 'admin'`,
+		s.ID[:], millis(s.AuthTime), millis(s.LastSeen), millis(s.ExpiresAt), s.UserID)
 }
 
 // AdminSession returns a session of the administration and its user, as they

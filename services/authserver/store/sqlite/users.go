@@ -41,16 +41,35 @@ func (db *DB) UserByEmail(ctx context.Context, email string) (store.User, error)
 	return u, translate(err)
 }
 
-// SetUserStatus approves or suspends a user.
+// SetUserStatus sets whether a user may sign in. It ends nothing of what they
+// have, which is good for nothing while they may not; SuspendUser does.
 func (db *DB) SetUserStatus(ctx context.Context, id, status string) error {
 	err := db.exec(ctx, "UPDATE users SET status = ? WHERE id = ?", status, id)
 	return db.announce(err, revocation.User, id)
 }
 
-// AddSession stores a session.
+// SetAdmins makes administrators of the users with these addresses and of
+// nobody else. Sessions of the administration end for those who are none.
+func (db *DB) SetAdmins(ctx context.Context, emails []string) error {
+	return db.inTx(ctx, func(tx tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE users SET role = CASE WHEN email IN "+anyOf+" THEN ? ELSE ? END",
+			arrayOf(emails), store.RoleAdmin, store.RoleUser)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM admin_sessions WHERE user_id NOT IN (SELECT id FROM users WHERE role = ?)", store.RoleAdmin)
+		return err
+	})
+}
+
+// AddSession stores a session of a user who is approved, else it returns
+// ErrNotFound. Looking and adding are one statement: of whoever is being
+// suspended, each session is there before and ends with the others, or is not
+// stored.
 func (db *DB) AddSession(ctx context.Context, s store.Session) error {
-	return db.exec(ctx, "INSERT INTO sessions (id, user_id, auth_time, last_seen, expires_at) VALUES (?, ?, ?, ?, ?)",
-		s.ID[:], s.UserID, millis(s.AuthTime), millis(s.LastSeen), millis(s.ExpiresAt))
+	return db.exec(ctx, `INSERT INTO sessions (id, user_id, auth_time, last_seen, expires_at)
+		SELECT ?, id, ?, ?, ? FROM users WHERE id = ? AND status = 'approved'`,
+		s.ID[:], millis(s.AuthTime), millis(s.LastSeen), millis(s.ExpiresAt), s.UserID)
 }
 
 // Session returns a session and its user.
@@ -70,7 +89,20 @@ func (db *DB) TouchSession(ctx context.Context, id store.Hash, now time.Time) er
 	return db.exec(ctx, "UPDATE sessions SET last_seen = ? WHERE id = ?", millis(now), id[:])
 }
 
-// DeleteSession signs a browser out. A session that is gone already is fine.
+// EndSession signs a browser out, and its user out of the administration. A
+// session that is gone already is fine.
+func (db *DB) EndSession(ctx context.Context, id store.Hash) error {
+	return db.inTx(ctx, func(tx tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM admin_sessions WHERE user_id = (SELECT user_id FROM sessions WHERE id = ?)", id[:])
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM sessions WHERE id = ?", id[:])
+		return err
+	})
+}
+
+// DeleteSession ends one session. One that is gone already is fine.
 func (db *DB) DeleteSession(ctx context.Context, id store.Hash) error {
 	_, err := db.write.ExecContext(ctx, "DELETE FROM sessions WHERE id = ?", id[:])
 	return err

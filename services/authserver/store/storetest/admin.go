@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -39,11 +41,14 @@ func (s *suite) byIDs() {
 // of it back.
 func (s *suite) suspendedUser() {
 	ctx := s.Context()
+	user, other := john(), john()
+	other.ID, other.Email = "user-2", "other@demo.example"
+	for _, u := range []store.User{user, other} {
+		u.Role = store.RoleAdmin
+		s.must(s.AddUser(ctx, u))
+	}
 	s.withGrant("g1")
 	s.must(s.AddTokens(ctx, tokenOf("g1", store.AccessToken, "a")))
-	other := john()
-	other.ID, other.Email = "user-2", "other@demo.example"
-	s.must(s.AddUser(ctx, other))
 	session := store.Session{ID: store.HashOf("mine"), UserID: "user-1", AuthTime: now, LastSeen: now, ExpiresAt: now.Add(time.Hour)}
 	others := session
 	others.ID, others.UserID = store.HashOf("other"), "user-2"
@@ -65,6 +70,92 @@ func (s *suite) suspendedUser() {
 	s.wants("another's Session", err, nil)
 	_, _, err = s.AdminSession(ctx, others.ID)
 	s.wants("another's AdminSession", err, nil)
+}
+
+// notApproved: who is not approved (any more) gets nothing, also when they were
+// a moment before: all of it is stored in one step with looking.
+func (s *suite) notApproved() {
+	ctx := s.Context()
+	user, device := john(), store.Device{
+		ID: "d1", Hash: store.HashOf("device"), UserCode: store.HashOf("code"), ClientID: "dcr-1", Scope: "stocks/read",
+		Resource: "https://mcp.demo.example/", Interval: 5 * time.Second, ExpiresAt: now.Add(10 * time.Minute),
+	}
+	user.Role = store.RoleAdmin
+	s.must(s.AddUser(ctx, user))
+	s.must(s.AddDevice(ctx, device, 10, 10, now))
+	device.Status = store.DevicePending
+	session := store.Session{ID: store.HashOf("cookie"), UserID: user.ID, AuthTime: now, LastSeen: now, ExpiresAt: now.Add(time.Hour)}
+	all := map[string]func() error{
+		"AddGrant":        func() error { return s.AddGrant(ctx, grant("g1"), codeOf("g1")) },
+		"ApproveDevice":   func() error { return s.ApproveDevice(ctx, device.ID, grant("g2"), now) },
+		"AddSession":      func() error { return s.AddSession(ctx, session) },
+		"AddAdminSession": func() error { return s.AddAdminSession(ctx, session) },
+	}
+	for status, set := range map[string]func() error{
+		store.UserSuspended: func() error { return s.SuspendUser(ctx, user.ID) },
+		store.UserPending:   func() error { return s.SetUserStatus(ctx, user.ID, store.UserPending) },
+	} {
+		s.must(set())
+		for name, add := range all {
+			s.wants(name+" of a user who is "+status, add(), store.ErrNotFound)
+		}
+	}
+	s.must(s.SetUserStatus(ctx, user.ID, store.UserApproved))
+	_, _, err := s.Code(ctx, codeOf("g1").Hash)
+	s.wants("Code", err, store.ErrNotFound)
+	_, _, err = s.Session(ctx, session.ID)
+	s.wants("Session", err, store.ErrNotFound)
+	_, _, err = s.AdminSession(ctx, session.ID)
+	s.wants("AdminSession", err, store.ErrNotFound)
+	waits, err := s.DeviceByUserCode(ctx, device.UserCode, now)
+	equal(s, "DeviceByUserCode", waits, err, device)
+	for name, add := range all {
+		if err := add(); err != nil {
+			s.Errorf("%s of a user who is approved: %v", name, err)
+		}
+	}
+}
+
+// admins: administrators are those who are named, and the sessions of others end.
+func (s *suite) admins() {
+	ctx := s.Context()
+	session := func(user string) store.Session {
+		return store.Session{ID: store.HashOf(user), UserID: user, AuthTime: now, LastSeen: now, ExpiresAt: now.Add(time.Hour)}
+	}
+	for id, role := range map[string]string{"a": store.RoleAdmin, "b": store.RoleAdmin, "c": store.RoleUser} {
+		s.must(s.AddUser(ctx, store.User{ID: id, Email: id + "@demo.example", Region: "USA", Role: role, Status: store.UserApproved}))
+		s.must(s.AddSession(ctx, session(id)))
+	}
+	s.wants("AddAdminSession of a user", s.AddAdminSession(ctx, session("c")), store.ErrNotFound)
+	s.must(s.AddAdminSession(ctx, session("a")))
+	s.must(s.AddAdminSession(ctx, session("b")))
+	for _, step := range []struct {
+		emails []string
+		roles  string          // of a, b and c
+		ended  map[string]bool // sessions of the administration
+	}{
+		{[]string{"b@demo.example", "c@demo.example", "nobody@demo.example"}, "user admin admin", map[string]bool{"a": true}},
+		{[]string{"b@demo.example"}, "user admin user", map[string]bool{"a": true}},
+		{[]string{}, "user user user", map[string]bool{"a": true, "b": true}},
+		{[]string{"b@demo.example"}, "user admin user", map[string]bool{"a": true, "b": true}},
+	} {
+		s.must(s.SetAdmins(ctx, step.emails))
+		var roles []string
+		for _, id := range []string{"a", "b", "c"} {
+			u, err := s.User(ctx, id)
+			s.must(err)
+			roles = append(roles, u.Role)
+		}
+		equal(s, "roles", strings.Join(roles, " "), nil, step.roles)
+		for _, id := range []string{"a", "b"} {
+			_, _, err := s.AdminSession(ctx, session(id).ID)
+			if ended := errors.Is(err, store.ErrNotFound); ended != step.ended[id] {
+				s.Errorf("SetAdmins(%v): the session of %s: %v", step.emails, id, err)
+			}
+			_, _, err = s.Session(ctx, session(id).ID)
+			s.wants("Session of another kind", err, nil)
+		}
+	}
 }
 
 // suspendedClient: a client stays suspended until it is restored, however long
@@ -93,6 +184,24 @@ func (s *suite) suspendedClient() {
 	s.must(s.Expire(ctx, now.Add(24*time.Hour)))
 	all, err = s.ClientOverviews(ctx, 0, now, 10)
 	equal(s, "ClientOverviews when it has expired", all, err, nil)
+
+	// Neither a flood of others nor deleting it leaves a suspension behind that
+	// nobody can see.
+	for i := range 128 {
+		c := agent()
+		c.ID = fmt.Sprint("dcr-", i)
+		s.must(s.AddRegistration(ctx, c, store.HashOf(c.ID), now.Add(time.Hour), 0))
+		if i == 0 {
+			s.must(s.SuspendClient(ctx, c.ID, now))
+		}
+	}
+	_, err = s.Client(ctx, "dcr-1")
+	s.wants("Client that a flood took with it", err, store.ErrNotFound)
+	_, err = s.Client(ctx, "dcr-0")
+	s.wants("Client that is suspended", err, nil)
+	s.must(s.DeleteClient(ctx, "dcr-0"))
+	ids, err = s.SuspendedClients(ctx)
+	equal(s, "SuspendedClients after DeleteClient", ids, err, []string{"reviewed"})
 }
 
 func (s *suite) adminSessions() {
@@ -123,6 +232,63 @@ func (s *suite) adminSessions() {
 		s.must(s.DeleteAdminSession(ctx, session.ID))
 	}
 	s.wants("TouchAdminSession after DeleteAdminSession", s.TouchAdminSession(ctx, session.ID, now), store.ErrNotFound)
+}
+
+// adminSignOut: who signs out, or signs out everywhere else, is signed out of
+// the administration; who merely signs in anew is not, and nobody else is.
+func (s *suite) adminSignOut() {
+	ctx := s.Context()
+	session := func(cookie, user string, at time.Time) store.Session {
+		return store.Session{ID: store.HashOf(cookie), UserID: user, AuthTime: at, LastSeen: at, ExpiresAt: at.Add(time.Hour)}
+	}
+	for _, id := range []string{"a", "b"} {
+		s.must(s.AddUser(ctx, store.User{ID: id, Email: id + "@demo.example", Region: "USA", Role: store.RoleAdmin, Status: store.UserApproved}))
+	}
+	first, second, other := session("first", "a", now), session("second", "a", now.Add(time.Minute)), session("other", "b", now)
+	s.must(s.AddAdminSession(ctx, other))
+	for name, tt := range map[string]struct {
+		end  func() error
+		want []store.Session
+	}{
+		"DeleteSession":            {func() error { return s.DeleteSession(ctx, store.HashOf("here")) }, []store.Session{second, first}},
+		"EndSession of none":       {func() error { return s.EndSession(ctx, store.HashOf("none")) }, []store.Session{second, first}},
+		"EndSession of another":    {func() error { return s.EndSession(ctx, first.ID) }, []store.Session{second, first}}, // not of this kind
+		"DeleteAdminSession":       {func() error { return s.DeleteAdminSession(ctx, first.ID) }, []store.Session{second}},
+		"EndSession":               {func() error { return s.EndSession(ctx, store.HashOf("here")) }, nil},
+		"DeleteOtherSessions":      {func() error { return s.DeleteOtherSessions(ctx, "a", store.HashOf("here")) }, nil},
+		"DeleteOtherSessions of b": {func() error { return s.DeleteOtherSessions(ctx, "b", store.HashOf("there")) }, []store.Session{second, first}},
+	} {
+		here := session("here", "a", now)
+		s.must(s.AddSession(ctx, here))
+		for _, sess := range []store.Session{first, second} {
+			s.must(s.AddAdminSession(ctx, sess))
+		}
+		s.must(tt.end())
+		got, err := s.AdminSessions(ctx, "a", now, 10)
+		equal(s, "AdminSessions after "+name, got, err, tt.want)
+		if _, _, err := s.Session(ctx, here.ID); errors.Is(err, store.ErrNotFound) != (name == "DeleteSession" || name == "EndSession") {
+			s.Errorf("Session after %s: %v", name, err)
+		}
+		for _, sess := range []store.Session{first, second} {
+			s.must(s.DeleteAdminSession(ctx, sess.ID))
+		}
+		s.must(s.DeleteSession(ctx, here.ID))
+		if name == "DeleteOtherSessions of b" {
+			s.must(s.AddAdminSession(ctx, other))
+		}
+		got, err = s.AdminSessions(ctx, "b", now, 10)
+		equal(s, "AdminSessions of another after "+name, got, err, []store.Session{other})
+	}
+	s.must(s.AddAdminSession(ctx, first))
+	s.must(s.AddAdminSession(ctx, second))
+	got, err := s.AdminSessions(ctx, "a", now, 1)
+	equal(s, "AdminSessions, at most", got, err, []store.Session{second})
+	got, err = s.AdminSessions(ctx, "a", first.ExpiresAt, 10)
+	equal(s, "AdminSessions when one has expired", got, err, []store.Session{second})
+	users, err := s.Users(ctx, "", first.ExpiresAt, 10)
+	if err != nil || len(users) != 2 || !users[0].AdminSeen.Equal(second.LastSeen) || !users[1].AdminSeen.IsZero() {
+		s.Errorf("Users: %+v, %v", users, err)
+	}
 }
 
 // overviews: every list is complete, page by page.

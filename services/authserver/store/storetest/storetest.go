@@ -23,6 +23,7 @@ type Store interface {
 	User(ctx context.Context, id string) (store.User, error)
 	UsersByID(ctx context.Context, ids []string) ([]store.User, error)
 	UserByEmail(ctx context.Context, email string) (store.User, error)
+	SetAdmins(ctx context.Context, emails []string) error
 	SetUserStatus(ctx context.Context, id, status string) error
 
 	SaveClient(ctx context.Context, c store.Client) error
@@ -63,6 +64,7 @@ type Store interface {
 	AddSession(ctx context.Context, s store.Session) error
 	Session(ctx context.Context, id store.Hash) (store.Session, store.User, error)
 	TouchSession(ctx context.Context, id store.Hash, now time.Time) error
+	EndSession(ctx context.Context, id store.Hash) error
 	DeleteSession(ctx context.Context, id store.Hash) error
 	NameSession(ctx context.Context, id store.Hash, browser, address string) error
 	Sessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.NamedSession, error)
@@ -95,6 +97,7 @@ type Store interface {
 	PasscodesSince(ctx context.Context, since time.Time) (all, addresses, ips int, err error)
 	AddAdminSession(ctx context.Context, s store.Session) error
 	AdminSession(ctx context.Context, id store.Hash) (store.Session, store.User, error)
+	AdminSessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.Session, error)
 	TouchAdminSession(ctx context.Context, id store.Hash, now time.Time) error
 	DeleteAdminSession(ctx context.Context, id store.Hash) error
 	ClientOverviews(ctx context.Context, before int64, now time.Time, limit int) ([]store.ClientOverview, error)
@@ -151,6 +154,9 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"suspended user":   (*suite).suspendedUser,
 		"suspended client": (*suite).suspendedClient,
 		"admin sessions":   (*suite).adminSessions,
+		"admin sign-out":   (*suite).adminSignOut,
+		"admins":           (*suite).admins,
+		"not approved":     (*suite).notApproved,
 		"overviews":        (*suite).overviews,
 	} {
 		t.Run(name, func(t *testing.T) {
