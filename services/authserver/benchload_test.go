@@ -33,6 +33,20 @@ type benchRow struct {
 	next func() func() []byte // for a connection: the requests that it sends
 
 	cpu, allocs, kB, p50, p99 float64 // a request; µs, and ms of waiting
+
+	turns []float64 // cpu of each
+}
+
+// rateOf returns which part of another row's rate this one has: the median of
+// what the turns say, since what else the machine does changes from one to the
+// next.
+func (r *benchRow) rateOf(other *benchRow) float64 {
+	var ratios []float64
+	for i, cpu := range r.turns {
+		ratios = append(ratios, other.turns[i]/cpu)
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2]
 }
 
 func measure(t *testing.T, table []*benchRow) {
@@ -57,6 +71,7 @@ func (r *benchRow) turn() error {
 	}
 	cpu := micros(processorTime()-spent) / benchRequests
 	runtime.ReadMemStats(&after)
+	r.turns = append(r.turns, cpu)
 	slices.Sort(waits)
 	if r.cpu == 0 || cpu < r.cpu {
 		r.cpu = cpu
