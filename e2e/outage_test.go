@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,10 +13,21 @@ import (
 	"demo.example/e2e/person"
 )
 
-// without runs a test while a service is down, and brings it back.
+// without runs a test while a service is down, and brings it back, for the
+// gateway too: for up to two seconds it may not ask a service that was away.
 func without(t *testing.T, service string, test func()) {
 	t.Helper()
 	outage(t, demo.Stop, service, test)
+	eventually(t, "tokens are looked up again", func() error {
+		answer, err := agent.Get(t.Context(), demo.Client(), demo.APIResource()+"/stocks", rand.Text())
+		if err != nil {
+			return err
+		}
+		if answer.Status != http.StatusUnauthorized {
+			return fmt.Errorf("a token that nobody knows is answered %d", answer.Status)
+		}
+		return nil
+	})
 }
 
 // outage is without, for a way in which a service ends.
