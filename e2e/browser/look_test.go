@@ -48,7 +48,6 @@ func (b *tab) look(name string) {
 		return
 	}
 	b.checkContent(name)
-	b.s.seen[name] = b.measure(name)
 	axe := b.axe()
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range widths {
@@ -63,6 +62,9 @@ func (b *tab) look(name string) {
 		}
 	}
 	b.show("light", widths[1])
+	// Last: for a moment after it has shown a page, Chromium prepares for the
+	// next one with all that the machine has.
+	b.s.seen[name] = b.measure(name)
 }
 
 // checkContent: a document and one style sheet, nothing else and nothing that

@@ -104,9 +104,13 @@ func (s *server) accountPage(c echo.Context) error {
 			return err
 		}
 	}
+	activity, err := s.activity(ctx, sessions, events, taken)
+	if err != nil {
+		return err
+	}
 	return s.plain(c, "account", map[string]any{
 		"Visitor": v, "Notice": notices[c.QueryParam("done")],
-		"Sessions": sessionViews(sessions, administering, v), "Accesses": views, "Next": next, "Activity": s.activity(ctx, sessions, events, taken),
+		"Sessions": sessionViews(sessions, administering, v), "Accesses": views, "Next": next, "Activity": activity,
 	})
 }
 
@@ -207,7 +211,15 @@ func (s *server) calls(ctx context.Context, user, client string) ([]call, error)
 
 // activity merges what the store and the audit trail have into lines, the
 // newest first.
-func (s *server) activity(ctx context.Context, sessions []store.NamedSession, events []grants.Event, taken []trail.Entry) []activityView {
+func (s *server) activity(ctx context.Context, sessions []store.NamedSession, events []grants.Event, taken []trail.Entry) ([]activityView, error) {
+	ids := make([]string, len(taken))
+	for i, e := range taken {
+		ids[i] = e.Client
+	}
+	known, err := s.clients.LookupAll(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	var out []activityView
 	add := func(at time.Time, text string) {
 		out = append(out, activityView{at: at, Time: moment(at), ISO: at.UTC().Format(time.RFC3339), Text: text})
@@ -228,13 +240,13 @@ func (s *server) activity(ctx context.Context, sessions []store.NamedSession, ev
 	}
 	for _, e := range taken {
 		name := "a client that is gone"
-		if c, err := s.clients.Find(ctx, e.Client); err == nil {
+		if c, ok := known[e.Client]; ok {
 			name = s.viewOf(c, "").Name
 		}
 		add(e.Time, "You took access back from "+name+".")
 	}
 	slices.SortStableFunc(out, func(a, b activityView) int { return b.at.Compare(a.at) })
-	return out[:min(len(out), maxActivity)]
+	return out[:min(len(out), maxActivity)], nil
 }
 
 // moment writes a time. The server does not know where its visitor is, so it

@@ -47,13 +47,13 @@ func TestAuditPage(t *testing.T) {
 		first string
 		count int
 	}{
-		"user by id":      {url.Values{"user": {johnID}}, "STOCK119", 25},
-		"user by address": {url.Values{"user": {" John.Doe@demo.example "}}, "STOCK119", 25},
-		"client":          {url.Values{"client": {"stocks-web"}, "kind": {"api.decision"}}, "STOCK119", 25},
+		"user by id":      {url.Values{"user": {johnID}}, "STOCK119", 20},
+		"user by address": {url.Values{"user": {" John.Doe@demo.example "}}, "STOCK119", 20},
+		"client":          {url.Values{"client": {"stocks-web"}, "kind": {"api.decision"}}, "STOCK119", 20},
 		"kind":            {url.Values{"kind": {"tool.call"}}, "STOCK007", 1},
 		"decision":        {url.Values{"decision": {"refused"}}, "STOCK007", 1},
 		"request":         {url.Values{"request": {"request-3"}}, "STOCK003", 1},
-		"grant and time":  {url.Values{"grant": {"grant-1"}, "until": {at(60)}}, "STOCK059", 25},
+		"grant and time":  {url.Values{"grant": {"grant-1"}, "until": {at(60)}}, "STOCK059", 20},
 		"time":            {url.Values{"user": {johnID}, "since": {at(0)}, "until": {at(60)}, "decision": {"refused"}}, "STOCK007", 1},
 		"nothing":         {url.Values{"user": {johnID}, "since": {at(600)}}, "", 0},
 		"nobody":          {url.Values{"user": {"x@demo.example"}}, "", 0},

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -18,34 +17,6 @@ import (
 	service "demo.example/services/internal/audit"
 )
 
-// kinds are the events that there are, in words, in the order in which they
-// follow one another.
-var kinds = []struct {
-	Kind service.Kind
-	Name string
-}{
-	{service.ClientRegistered, "Client registered"},
-	{service.ClientChanged, "Client changed its registration"},
-	{service.ClientDeleted, "Client deleted its registration"},
-	{service.ClientRefused, "Client proved who it is"},
-	{service.Authorization, "Authorization request"},
-	{service.PasscodeSent, "Passcode asked for"},
-	{service.SignIn, "Sign-in"},
-	{service.SignOut, "Sign-out"},
-	{service.Consent, "Consent"},
-	{service.ConsentWithdrawn, "Consent withdrawn"},
-	{service.TokenIssued, "Token issued"},
-	{service.TokenExchanged, "Token exchanged"},
-	{service.TokenRevoked, "Token revoked"},
-	{service.TokenReused, "Code or token came again"},
-	{service.OrderApproval, "Order put to the user"},
-	{service.Access, "Token judged at the gateway"},
-	{service.ToolCall, "Tool called"},
-	{service.APIDecision, "Decision of the stocks API"},
-	{service.Administration, "Administration"},
-	{service.Lost, "Events lost"},
-}
-
 // option is one of a list to choose from.
 type option struct {
 	Value, Name string
@@ -56,86 +27,6 @@ func kindOptions(chosen service.Kind) []option {
 	out := make([]option, len(kinds))
 	for i, k := range kinds {
 		out[i] = option{string(k.Kind), k.Name, k.Kind == chosen}
-	}
-	return out
-}
-
-func nameOf(kind service.Kind) string {
-	for _, k := range kinds {
-		if k.Kind == kind {
-			return k.Name
-		}
-	}
-	return string(kind)
-}
-
-// line is an event as a page shows it, in texts that are fit to be shown.
-type line struct {
-	What           string
-	Decision       string
-	Good           bool
-	Reason         string
-	Time, ISO      string
-	Place          string // where it happened, and its number in the trail
-	Who            string
-	By             Description // the client; without a name for none
-	Facts          []fact
-	User, Client   string // ids, to follow
-	Grant, Request string
-
-	Own   bool // of the request whose story is told
-	Brief bool // user, client and access are said elsewhere on the page
-}
-
-// services that report what they do, in words.
-var services = map[string]string{
-	"authserver": "authorization server", "gateway": "gateway", "stocksmcp": "MCP server", "stocksapi": "stocks API",
-}
-
-// fact is one of the details of an event.
-type fact struct{ Name, Value string }
-
-func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
-	var users, clients []string
-	for _, e := range entries {
-		users, clients = append(users, e.User), append(clients, e.Client)
-		if e.Kind == service.Administration {
-			users = append(users, e.Detail["user"])
-		}
-	}
-	names := s.names(ctx, users, clients)
-	var out []line
-	for _, e := range entries {
-		l := line{
-			What: nameOf(e.Kind), Decision: string(e.Decision), Good: e.Decision == service.Allowed, Reason: inert(e.Reason),
-			Time: second(e.Time), ISO: e.Time.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
-			Place: cmp.Or(services[e.Service], e.Service) + ", number " + strconv.FormatInt(e.Seq, 10),
-			Who:   inert(names.user(e.User)), User: e.User, Client: e.Client, Grant: e.Grant, Request: e.Request,
-		}
-		if e.Client != "" {
-			l.By = names.client(e.Client)
-		}
-		for _, f := range []fact{
-			{"for", e.Audience}, {"scope", e.Scope}, {"through", strings.Join(e.Actors, ", for ")}, {"token", e.Token},
-		} {
-			if f.Value != "" {
-				l.Facts = append(l.Facts, fact{f.Name, inert(f.Value)})
-			}
-		}
-		for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
-			value := e.Detail[k]
-			switch {
-			case e.Kind == service.Administration && k == "action":
-				l.What += ": " + value
-				continue
-			case e.Kind == service.Administration && k == "user":
-				k, value = "whom", names.user(value)
-			}
-			if value != "" && value != e.Reason {
-				l.Facts = append(l.Facts, fact{inert(k), inert(value)})
-			}
-		}
-		out = append(out, l)
 	}
 	return out
 }
@@ -240,6 +131,7 @@ func about(request string, lines []line) line {
 	}
 	for i, l := range lines {
 		lines[i].Brief = l.User == subject.User && l.Client == subject.Client && (l.Grant == "" || l.Grant == subject.Grant)
+		lines[i].Facts = lines[i].facts()
 	}
 	return subject
 }

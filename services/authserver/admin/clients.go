@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,13 +17,13 @@ import (
 
 // clientRow is a line of the list of clients, in texts that are fit to be shown.
 type clientRow struct {
-	ID, Shown                string // the same, to follow and to read
-	Client                   Description
-	Suspended                bool
-	Registered               string // how, and when
-	Proof                    string // what it had to prove, and what that counts for
-	Used, Grants             string
-	Suspend, Restore, Delete bool // what can be done
+	ID, Shown    string // the same, to follow and to read
+	Client       Description
+	Suspended    bool
+	Registered   string // how, and when
+	Proof        string // what it had to prove, and what that counts for
+	Used, Grants string
+	Do           template.HTML // links to what can be done
 }
 
 // clients serves GET /admin/clients: on the first page the reviewed ones too.
@@ -62,9 +63,15 @@ func (s *Server) clientRows(list []store.ClientOverview) []clientRow {
 			Registered: "by itself, " + moment(c.CreatedAt), Used: moment(c.UsedAt), Grants: plural(c.Grants, "grant"),
 		}
 		reviewed, protected := c.Registration == store.RegisteredByReview, clients.IsProtected(c.Client)
-		row.Suspend = !c.Suspended && !(reviewed && protected)
-		row.Restore = c.Suspended
-		row.Delete = !reviewed && !(c.Suspended && c.Registration == store.RegisteredByDocument)
+		offer := func(can bool, action, text string) {
+			if can {
+				row.Do += anchor(link("/admin/clients/change", "action", action, "client", c.ID), text, text+" "+row.Client.Name)
+			}
+		}
+		offer(!c.Suspended && !(reviewed && protected), "suspend", "Suspend")
+		offer(c.Suspended, "restore", "Let in")
+		offer(!reviewed && !(c.Suspended && c.Registration == store.RegisteredByDocument), "delete", "Delete")
+		row.Do += anchor(link("/admin/audit", "client", c.ID), "Trail", "Trail of "+row.Client.Name)
 		switch c.Registration {
 		case store.RegisteredByReview:
 			row.Registered = "in the reviewed list"

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -101,30 +101,17 @@ func (r *Registry) Overviews(ctx context.Context, before int64, limit int) ([]st
 	return found, nil
 }
 
-// Overview returns one client, reviewed or not, suspended or not.
-func (r *Registry) Overview(ctx context.Context, id string) (store.ClientOverview, error) {
-	c, err := r.Lookup(ctx, id)
-	if err != nil {
-		return store.ClientOverview{}, err
-	}
-	o := store.ClientOverview{Client: c, Suspended: r.IsSuspended(id)}
-	if o.Grants, o.UsedAt, err = r.Store.ClientUse(ctx, id, r.Now()); err != nil {
-		return o, fmt.Errorf("use of client: %w", err)
-	}
-	return o, nil
-}
-
 // Reviewed returns the clients of this deployment, by id.
 func (r *Registry) Reviewed(ctx context.Context) ([]store.ClientOverview, error) {
-	var out []store.ClientOverview
-	for id := range r.Presets {
-		o, err := r.Overview(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, o)
+	ids := slices.Sorted(maps.Keys(r.Presets))
+	uses, err := r.Store.ClientUses(ctx, ids, r.Now())
+	if err != nil {
+		return nil, fmt.Errorf("use of clients: %w", err)
 	}
-	slices.SortFunc(out, func(a, b store.ClientOverview) int { return strings.Compare(a.ID, b.ID) })
+	out := make([]store.ClientOverview, len(ids))
+	for i, id := range ids {
+		out[i] = store.ClientOverview{Client: r.Presets[id], ClientUse: uses[id], Suspended: r.IsSuspended(id)}
+	}
 	return out, nil
 }
 

@@ -58,7 +58,7 @@ type clientStore interface {
 	DeleteClient(ctx context.Context, id string) error
 
 	ClientOverviews(ctx context.Context, before int64, now time.Time, limit int) ([]store.ClientOverview, error)
-	ClientUse(ctx context.Context, id string, now time.Time) (grants int, usedAt time.Time, err error)
+	ClientUses(ctx context.Context, ids []string, now time.Time) (map[string]store.ClientUse, error)
 	SuspendClient(ctx context.Context, id string, now time.Time) error
 	RestoreClient(ctx context.Context, id string) error
 	SuspendedClients(ctx context.Context) ([]string, error)
@@ -112,6 +112,9 @@ func (r *Registry) Lookup(ctx context.Context, id string) (store.Client, error) 
 
 // LookupAll is Lookup for many, by id. Those that nobody knows are left out.
 func (r *Registry) LookupAll(ctx context.Context, ids []string) (map[string]store.Client, error) {
+	if len(ids) == 0 {
+		return map[string]store.Client{}, nil
+	}
 	found, err := r.Store.ClientsByID(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("find clients: %w", err)

@@ -3,13 +3,11 @@ package grants
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/token"
 )
@@ -38,70 +36,68 @@ func (s *Service) Account(ctx context.Context, userID string) ([]ClientAccess, [
 	if err != nil {
 		return nil, nil, fmt.Errorf("list grants: %w", err)
 	}
-	accesses, err := s.accesses(ctx, userID, grants)
+	consents, err := s.Store.Consents(ctx, userID, accountRows)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list consents: %w", err)
+	}
+	approvals, err := s.Store.Approvals(ctx, userID, eventRows)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list approvals: %w", err)
+	}
+	var ids []string
+	for _, g := range grants {
+		ids = append(ids, g.ClientID)
+	}
+	for _, c := range consents {
+		ids = append(ids, c.ClientID)
+	}
+	for _, a := range approvals {
+		ids = append(ids, a.Grant.ClientID)
+	}
+	clients, err := s.Clients.LookupAll(ctx, ids)
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := s.events(ctx, userID, grants)
+	for _, id := range ids {
+		if _, known := clients[id]; !known { // it is gone, and what it got is not
+			clients[id] = store.Client{ID: id}
+		}
+	}
+	accesses := s.accesses(grants, consents, clients)
+	events, err := events(grants, approvals, clients)
 	return accesses, events, err
 }
 
-func (s *Service) accesses(ctx context.Context, userID string, grants []store.Access) ([]ClientAccess, error) {
-	consents, err := s.Store.Consents(ctx, userID, accountRows)
-	if err != nil {
-		return nil, fmt.Errorf("list consents: %w", err)
-	}
+func (s *Service) accesses(grants []store.Access, consents []store.Consent, clients map[string]store.Client) []ClientAccess {
 	var out []*ClientAccess
 	of := map[string]*ClientAccess{}
-	add := func(clientID string, since time.Time) (*ClientAccess, error) {
-		if a, ok := of[clientID]; ok {
-			return a, nil
+	add := func(clientID string, since time.Time) *ClientAccess {
+		if of[clientID] == nil {
+			of[clientID] = &ClientAccess{Client: clients[clientID], Since: since}
+			out = append(out, of[clientID])
 		}
-		c, err := s.clientOf(ctx, clientID)
-		if err != nil {
-			return nil, err
-		}
-		of[clientID] = &ClientAccess{Client: c, Since: since}
-		out = append(out, of[clientID])
-		return of[clientID], nil
+		return of[clientID]
 	}
 	for _, g := range grants {
-		if !g.Live {
-			continue
+		if g.Live {
+			a := add(g.ClientID, g.CreatedAt)
+			a.Scope = union(a.Scope, g.Scope)
+			a.Since, a.Until = earliest(a.Since, g.CreatedAt), latest(a.Until, g.ExpiresAt)
+			a.UsedAt = latest(a.UsedAt, latest(g.UsedAt, s.uses.at(g.ID)))
 		}
-		a, err := add(g.ClientID, g.CreatedAt)
-		if err != nil {
-			return nil, err
-		}
-		a.Scope = union(a.Scope, g.Scope)
-		a.Since, a.Until = earliest(a.Since, g.CreatedAt), latest(a.Until, g.ExpiresAt)
-		a.UsedAt = latest(a.UsedAt, latest(g.UsedAt, s.uses.at(g.ID)))
 	}
 	for _, c := range consents {
 		if reviewed := s.Clients.Presets[c.ClientID]; !reviewed.Remember || of[c.ClientID] != nil && !of[c.ClientID].Waiting {
 			continue
 		}
-		a, err := add(c.ClientID, c.GivenAt)
-		if err != nil {
-			return nil, err
-		}
+		a := add(c.ClientID, c.GivenAt)
 		a.Waiting, a.Scope, a.Since = true, union(a.Scope, c.Scope), earliest(a.Since, c.GivenAt)
 	}
 	list := make([]ClientAccess, len(out))
 	for i, a := range out {
 		list[i] = *a
 	}
-	return list, nil
-}
-
-// clientOf returns a client that a grant names. One that is gone has its id
-// alone.
-func (s *Service) clientOf(ctx context.Context, id string) (store.Client, error) {
-	c, err := s.Clients.Lookup(ctx, id)
-	if errors.Is(err, clients.ErrUnknown) {
-		return store.Client{ID: id}, nil
-	}
-	return c, err
+	return list
 }
 
 // Event is one thing that happened in a user's name.
@@ -119,20 +115,11 @@ const (
 	EventDeclined = "declined" // the user declined an order
 )
 
-func (s *Service) events(ctx context.Context, userID string, grants []store.Access) ([]Event, error) {
-	approvals, err := s.Store.Approvals(ctx, userID, eventRows)
-	if err != nil {
-		return nil, fmt.Errorf("list approvals: %w", err)
-	}
+func events(grants []store.Access, approvals []store.LiveApproval, clients map[string]store.Client) ([]Event, error) {
 	var out []Event
-	add := func(at time.Time, kind, clientID, order string) error {
-		c, err := s.clientOf(ctx, clientID)
-		out = append(out, Event{At: at, Kind: kind, Client: c, Order: order})
-		return err
-	}
 	slices.SortFunc(grants, func(a, b store.Access) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	for _, g := range grants[:min(len(grants), eventRows)] {
-		err = errors.Join(err, add(g.CreatedAt, EventAllowed, g.ClientID, ""))
+		out = append(out, Event{At: g.CreatedAt, Kind: EventAllowed, Client: clients[g.ClientID]})
 	}
 	for _, a := range approvals {
 		kind := EventApproved
@@ -143,9 +130,12 @@ func (s *Service) events(ctx context.Context, userID string, grants []store.Acce
 			kind = EventDeclined
 		}
 		var order token.AuthorizationDetail
-		err = errors.Join(err, json.Unmarshal([]byte(a.Details), &order), add(a.DecidedAt, kind, a.Grant.ClientID, OrderText(order)))
+		if err := json.Unmarshal([]byte(a.Details), &order); err != nil {
+			return nil, fmt.Errorf("read the order of approval %s: %w", a.ID, err)
+		}
+		out = append(out, Event{At: a.DecidedAt, Kind: kind, Client: clients[a.Grant.ClientID], Order: OrderText(order)})
 	}
-	return out, err
+	return out, nil
 }
 
 // union returns the values of two scopes, each once.

@@ -173,10 +173,15 @@ type UserOverview struct {
 // ClientOverview is a client as an administrator looks at it.
 type ClientOverview struct {
 	Client
+	ClientUse
 	Place     int64 // in the list of all
 	Suspended bool
-	Grants    int       // that have neither ended nor been revoked
-	UsedAt    time.Time // of any of its grants; zero for never, as far as it is known
+}
+
+// ClientUse is what users let a client do.
+type ClientUse struct {
+	Grants int       // that have neither ended nor been revoked
+	UsedAt time.Time // any of its grants; zero for never, as far as it is known
 }
 
 // GrantOverview is a grant as an administrator looks at it.

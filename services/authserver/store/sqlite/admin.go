@@ -49,13 +49,21 @@ func (db *DB) ClientOverviews(ctx context.Context, before int64, now time.Time, 
 	}, clientOverviewsQuery, millis(now), before, limit)
 }
 
-// ClientUse returns how many grants of a client have neither ended nor been
-// revoked, and when one was last used.
-func (db *DB) ClientUse(ctx context.Context, id string, now time.Time) (grants int, usedAt time.Time, err error) {
-	var used int64
-	err = db.read.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM grants WHERE client_id = ?1 AND revoked = 0 AND expires_at > ?2),
-		COALESCE((SELECT MAX(used_at) FROM grants JOIN grant_uses ON grant_id = grants.id WHERE client_id = ?1), 0)`, id, millis(now)).Scan(&grants, &used)
-	return grants, fromMillis(used), err
+// ClientUses returns how clients are used, by id.
+func (db *DB) ClientUses(ctx context.Context, ids []string, now time.Time) (map[string]store.ClientUse, error) {
+	uses := map[string]store.ClientUse{}
+	_, err := list(ctx, db, func(rows *sql.Rows) (none struct{}, err error) {
+		var id string
+		var use store.ClientUse
+		var used int64
+		err = rows.Scan(&id, &use.Grants, &used)
+		use.UsedAt = fromMillis(used)
+		uses[id] = use
+		return none, err
+	}, `SELECT value, (SELECT COUNT(*) FROM grants WHERE client_id = value AND revoked = 0 AND expires_at > ?1),
+		COALESCE((SELECT MAX(used_at) FROM grants JOIN grant_uses ON grant_id = grants.id WHERE client_id = value), 0)
+		FROM json_each(?2)`, millis(now), arrayOf(ids))
+	return uses, err
 }
 
 // live is the condition under which a grant is good for something. ?1 is the

@@ -335,9 +335,8 @@ func (s *suite) overviews() {
 		seen = append(seen, page[0].ID)
 	}
 	equal(s, "ClientOverviews", seen, nil, []string{document.ID, "dcr-1"})
-	grants, used, err := s.ClientUse(ctx, "dcr-1", after)
-	equal(s, "ClientUse: grants", grants, err, 2)
-	equal(s, "ClientUse: time", used, err, now.Add(time.Minute))
+	uses, err := s.ClientUses(ctx, []string{"dcr-1", "nobody"}, after)
+	equal(s, "ClientUses", uses, err, map[string]store.ClientUse{"dcr-1": {Grants: 2, UsedAt: now.Add(time.Minute)}, "nobody": {}})
 	page, err := s.ClientOverviews(ctx, 0, after, 2)
 	if err != nil || page[1].Grants != 2 || !page[1].UsedAt.Equal(now.Add(time.Minute)) || cmp.Diff(agent(), page[1].Client) != "" {
 		s.Errorf("%+v, %v", page, err)

@@ -101,7 +101,7 @@ type Store interface {
 	TouchAdminSession(ctx context.Context, id store.Hash, now time.Time) error
 	DeleteAdminSession(ctx context.Context, id store.Hash) error
 	ClientOverviews(ctx context.Context, before int64, now time.Time, limit int) ([]store.ClientOverview, error)
-	ClientUse(ctx context.Context, id string, now time.Time) (grants int, usedAt time.Time, err error)
+	ClientUses(ctx context.Context, ids []string, now time.Time) (map[string]store.ClientUse, error)
 	SuspendClient(ctx context.Context, id string, now time.Time) error
 	RestoreClient(ctx context.Context, id string) error
 	SuspendedClients(ctx context.Context) ([]string, error)
