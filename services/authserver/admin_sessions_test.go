@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/login"
+	"demo.example/services/internal/audit"
 )
 
 // administers reports whether a browser is signed in to the administration.
@@ -73,14 +75,21 @@ func TestAdministrationIsSeenAndEnded(t *testing.T) {
 	}
 
 	// The sign-in is over, the administration was in use all the while.
-	stolen := h.administrator()
-	h.tamper("UPDATE sessions SET last_seen = last_seen - ? WHERE user_id = ?", (2 * time.Hour).Milliseconds(), h.userID(boss))
-	page := h.get(stolen, "/signout")
-	if !strings.Contains(page.Body, "signed in to the administration") || strings.Contains(page.Body, boss) {
-		t.Errorf("signing out when the sign-in is over: %s", page.Body)
-	}
-	if page = h.follow(stolen, h.post(stolen, "/signout", fields(page))); !strings.Contains(page.Body, "You are signed out") || h.administers(stolen) {
-		t.Errorf("signed out: %v, %s", !h.administers(stolen), page.Body)
+	for _, path := range []string{"/signout", "/logout"} {
+		stolen := h.administrator()
+		h.tamper("UPDATE sessions SET last_seen = last_seen - ? WHERE user_id = ?", (2 * time.Hour).Milliseconds(), h.userID(boss))
+		page := h.get(stolen, path)
+		if !strings.Contains(page.Body, "signed in to the administration") || strings.Contains(page.Body, boss) {
+			t.Errorf("%s when the sign-in is over: %s", path, page.Body)
+		}
+		h.trail.Flush()
+		before := h.trail.Head().Seq
+		if page = h.follow(stolen, h.post(stolen, "/signout", fields(page))); !strings.Contains(page.Body, "You are signed out") || h.administers(stolen) {
+			t.Errorf("%s: signed out: %v, %s", path, !h.administers(stolen), page.Body)
+		}
+		if found := h.trailOf(trail.Filter{User: h.userID(boss), Kind: audit.SignOut}); len(found) == 0 || found[len(found)-1].Seq <= before {
+			t.Errorf("%s: the trail has %+v", path, found)
+		}
 	}
 
 	// To sign in anew is not to sign out, and what is over is not shown.

@@ -74,7 +74,7 @@ func (s *server) leave(c echo.Context, session string, l leaving) error {
 	if err != nil {
 		return err
 	}
-	if e := audit.On(c.Request().Context()); ok {
+	if e := audit.On(c.Request().Context()); sess.UserID != "" { // also of a session that is over: the administration's end with it
 		e.User, e.Client = sess.UserID, l.ClientID
 	} else {
 		e.Kind = "" // nobody was signed in
@@ -140,21 +140,4 @@ func (l leaving) params() url.Values {
 		}
 	}
 	return out
-}
-
-// askSignOut shows the page that asks. What the client wants afterwards rides
-// along, and is checked again when the answer comes. The ID token does not.
-func (s *server) askSignOut(c echo.Context, l leaving) error {
-	l = l.withoutHint()
-	session := cookies.Get(c, sessionCookie)
-	_, user, ok, err := s.login.Session(c.Request().Context(), session)
-	if err != nil {
-		return err
-	}
-	target := ""
-	if l.RedirectURI != "" {
-		target = formTarget(l.RedirectURI)
-	}
-	return s.render(c, http.StatusOK, "signout", target, map[string]any{
-		"SignedIn": ok, "User": user, "CSRF": s.formToken(session, "signout"), "Leaving": l})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"demo.example/services/authserver/cookies"
+	"demo.example/services/authserver/store"
 )
 
 // home serves GET /: it says what this is.
@@ -14,25 +15,34 @@ func (s *server) home(c echo.Context) error {
 	return s.plain(c, "home", map[string]any{"Demo": s.cfg.Origin("")})
 }
 
-// signOutPage serves GET /signout: it asks, since a link must not sign
-// anybody out. A session that was not used for long is over, and its user may
-// have worked in the administration all the while: they can leave that too.
-func (s *server) signOutPage(c echo.Context) error {
-	session := cookies.Get(c, sessionCookie)
-	sess, _, ok, err := s.login.Session(c.Request().Context(), session)
+// signOutPage serves GET /signout.
+func (s *server) signOutPage(c echo.Context) error { return s.askSignOut(c, leaving{}) }
+
+// askSignOut shows the page that asks, since a link must not sign anybody out.
+// A session that was not used for long is over, and its user may have worked in
+// the administration all the while: they can leave that too. What a client
+// wants afterwards rides along, and is checked again when the answer comes. Its
+// ID token does not.
+func (s *server) askSignOut(c echo.Context, l leaving) error {
+	l = l.withoutHint()
+	ctx, session := c.Request().Context(), cookies.Get(c, sessionCookie)
+	sess, user, ok, err := s.login.Session(ctx, session)
 	if err != nil {
 		return err
 	}
+	var administering []store.Session
 	if !ok && sess.UserID != "" {
-		administering, err := s.login.AdminSessions(c.Request().Context(), sess.UserID, 1)
-		if err != nil {
+		if administering, err = s.login.AdminSessions(ctx, sess.UserID, 1); err != nil {
 			return err
 		}
-		if len(administering) > 0 {
-			return s.plain(c, "signout", map[string]any{"Administering": true, "CSRF": s.formToken(session, "signout"), "Leaving": leaving{}})
-		}
 	}
-	return s.askSignOut(c, leaving{})
+	target := ""
+	if l.RedirectURI != "" {
+		target = formTarget(l.RedirectURI)
+	}
+	return s.render(c, http.StatusOK, "signout", target, map[string]any{
+		"SignedIn": ok, "Administering": len(administering) > 0, "User": user, "CSRF": s.formToken(session, "signout"), "Leaving": l,
+	})
 }
 
 // signOut serves POST /signout. Clients keep the access they were given.
