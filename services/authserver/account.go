@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	trail "demo.example/services/authserver/audit"
+	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store"
@@ -93,18 +94,22 @@ func (s *server) accountPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	taken, err := s.trail.Search(ctx, trail.Filter{User: v.User.ID, Kind: audit.ConsentWithdrawn, Decision: audit.Allowed, Limit: maxActivity})
-	if err != nil {
-		return fmt.Errorf("find what was taken back: %w", err)
+	var decided []trail.Entry
+	for _, kind := range []audit.Kind{audit.Consent, audit.ConsentWithdrawn} {
+		found, err := s.trail.Search(ctx, trail.Filter{User: v.User.ID, Kind: kind, Decision: audit.Allowed, Limit: maxActivity})
+		if err != nil {
+			return fmt.Errorf("find what was decided: %w", err)
+		}
+		decided = append(decided, found...)
 	}
 	accesses, next := accessPage(accesses, c.QueryParam("after"))
-	views := s.accessViews(accesses, v.User)
+	views := s.accessViews(accesses, v.User, administering)
 	for i := range views {
 		if views[i].Calls, err = s.calls(ctx, v.User.ID, views[i].ID); err != nil {
 			return err
 		}
 	}
-	activity, err := s.activity(ctx, sessions, events, taken)
+	activity, err := s.activity(ctx, sessions, events, decided)
 	if err != nil {
 		return err
 	}
@@ -173,15 +178,28 @@ func accessPage(accesses []grants.ClientAccess, after string) (page []grants.Cli
 	return page, next
 }
 
-func (s *server) accessViews(accesses []grants.ClientAccess, u store.User) []accessView {
+func (s *server) accessViews(accesses []grants.ClientAccess, u store.User, administering []store.Session) []accessView {
 	var out []accessView
 	for _, a := range accesses {
+		if a.Client.ID == clients.Administration { // it knows its users without a token
+			for _, sess := range administering {
+				a.Waiting = false
+				a.UsedAt, a.Until = latest(a.UsedAt, sess.LastSeen), latest(a.Until, sess.ExpiresAt)
+			}
+		}
 		out = append(out, accessView{
 			ID: a.Client.ID, Client: s.viewOf(a.Client, ""), Can: abilities(a.Client, a.Scope, u),
 			Since: moment(a.Since), Used: moment(a.UsedAt), Until: moment(a.Until), Waiting: a.Waiting,
 		})
 	}
 	return out
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // calls returns what a client called last in the name of a user, by what the
@@ -211,9 +229,9 @@ func (s *server) calls(ctx context.Context, user, client string) ([]call, error)
 
 // activity merges what the store and the audit trail have into lines, the
 // newest first.
-func (s *server) activity(ctx context.Context, sessions []store.NamedSession, events []grants.Event, taken []trail.Entry) ([]activityView, error) {
-	ids := make([]string, len(taken))
-	for i, e := range taken {
+func (s *server) activity(ctx context.Context, sessions []store.NamedSession, events []grants.Event, decided []trail.Entry) ([]activityView, error) {
+	ids := make([]string, len(decided))
+	for i, e := range decided {
 		ids[i] = e.Client
 	}
 	known, err := s.clients.LookupAll(ctx, ids)
@@ -230,20 +248,25 @@ func (s *server) activity(ctx context.Context, sessions []store.NamedSession, ev
 	for _, e := range events {
 		name := s.viewOf(e.Client, "").Name
 		switch e.Kind {
-		case grants.EventAllowed:
-			add(e.At, "You gave "+name+" access.")
 		case grants.EventApproved:
 			add(e.At, "You approved an order of "+name+": "+e.Order+".")
 		case grants.EventDeclined:
 			add(e.At, "You declined an order of "+name+": "+e.Order+".")
 		}
 	}
-	for _, e := range taken {
+	for _, e := range decided {
 		name := "a client that is gone"
 		if c, ok := known[e.Client]; ok {
 			name = s.viewOf(c, "").Name
 		}
-		add(e.Time, "You took access back from "+name+".")
+		if e.Kind == audit.ConsentWithdrawn {
+			add(e.Time, "You took access back from "+name+".")
+			continue
+		}
+		if then := e.Detail[calledItself]; then != "" { // it may have another name by now
+			name = shortName(login.PlainName(then))
+		}
+		add(e.Time, "You gave "+name+" access.")
 	}
 	slices.SortStableFunc(out, func(a, b activityView) int { return b.at.Compare(a.at) })
 	return out[:min(len(out), maxActivity)], nil

@@ -47,6 +47,7 @@ func TestAccount(t *testing.T) {
 	form.Set("email", john)
 	form = fields(h.follow(stranger, h.post(stranger, "/signin", form)))
 	form.Set("passcode", h.mail.passcode(john))
+	h.trail.Flush()
 	page = h.follow(stranger, h.post(stranger, "/passcode", form))
 	for _, want := range []string{
 		"Your account", john, "USA", "“Test Agent”", "Unverified", "buy and sell stocks", "Take access back",

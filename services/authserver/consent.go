@@ -4,15 +4,13 @@ import (
 	"crypto/hmac"
 	"errors"
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/cookies"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/store"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 )
 
@@ -41,7 +39,7 @@ func (s *server) consentPage(c echo.Context) error {
 	}
 	return s.page(c, http.StatusOK, "consent", v, map[string]any{
 		"User": user, "As": s.formToken(v.Request.ID, user.ID),
-		"Can": abilities(v.Request.Client, v.Request.Scope, user), "HowLong": howLong(v.Request.Client, s.now()), "Issuer": s.cfg.Issuer(),
+		"Stocks": v.Request.Resource != s.cfg.Issuer(),
 	})
 }
 
@@ -81,8 +79,12 @@ func (s *server) consent(c echo.Context) error {
 	return pageError{Status: http.StatusBadRequest, Title: "No decision", Text: "Go back and choose whether to allow access or to decline."}
 }
 
+// calledItself is the detail of a consent that says which name the user saw.
+const calledItself = "called itself"
+
 // approve sends the code to the client, with the issuer (RFC 9207).
 func (s *server) approve(c echo.Context, v visit) error {
+	audit.On(c.Request().Context()).Detail = map[string]string{calledItself: v.Request.Client.Name}
 	request, code, err := s.grants.Approve(c.Request().Context(), v.Request.ID, v.browser)
 	if errors.Is(err, store.ErrNotFound) {
 		return errStale
@@ -113,42 +115,4 @@ func (s *server) signedIn(c echo.Context, v visit) (store.User, bool, error) {
 		return store.User{}, false, nil // the page was open for too long: sign in again
 	}
 	return user, true, nil
-}
-
-// abilities says in plain words what a scope lets a client do. What the stocks
-// service makes of how far a client is known is part of it.
-func abilities(c store.Client, scope string, u store.User) []string {
-	agent, unverified := c.Type == clients.TypeMCP, c.Assurance <= clients.AssuranceNone
-	since := "since nobody verified it"
-	if c.Registration == store.RegisteredByReview {
-		since = "since it cannot show that it is itself"
-	}
-	var can []string
-	for value := range strings.FieldsSeq(scope) {
-		switch {
-		case value == oauth.ScopeStocksRead && agent && unverified:
-			can = append(can, "Read the stock prices of your region, "+u.Region+", as they were 15 minutes before, "+since)
-		case value == oauth.ScopeStocksRead:
-			can = append(can, "Read the stock prices of your region, "+u.Region)
-		case value == oauth.ScopeStocksTrade && agent && unverified:
-			can = append(can, "Prepare orders to buy and sell stocks in your name. The stocks service will refuse them, "+since)
-		case value == oauth.ScopeStocksTrade && agent:
-			can = append(can, "Prepare orders to buy and sell stocks in your name. You are asked about each one, on a page like this")
-		case value == oauth.ScopeStocksTrade:
-			can = append(can, "Buy and sell stocks in your name")
-		case value == oauth.ScopeOpenID:
-			can = append(can, "Know that you are you when you come back")
-		case value == oauth.ScopeEmail:
-			can = append(can, "Know your email address, "+u.Email)
-		}
-	}
-	return can
-}
-
-// howLong says in plain words how long a client keeps what it is given.
-func howLong(c store.Client, now time.Time) string {
-	if clients.AllowsGrant(c, "refresh_token") {
-		return "Until " + now.Add(grants.GrantLifetime).UTC().Format("2 January 2006") + " (30 days) at the latest, also while you are away. It ends earlier when it is not used for a week."
-	}
-	return "For 15 minutes, until " + now.Add(grants.AccessLifetime).UTC().Format("15:04 MST") + "."
 }

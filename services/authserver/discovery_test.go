@@ -179,6 +179,9 @@ func TestDiscoveryTellsTheTruth(t *testing.T) {
 			for _, value := range list(name) {
 				query := h.authorizeQuery(agent)
 				query.Set(test.parameter, value)
+				if name == "scopes_supported" { // some say nothing alone
+					query.Set(test.parameter, "openid "+value)
+				}
 				if a := h.get(h.newBrowser(), "/authorize?"+query.Encode()); a.Status != http.StatusSeeOther {
 					t.Errorf("%s=%s: %d %q", test.parameter, value, a.Status, a.Header.Get("Location"))
 				}

@@ -95,13 +95,22 @@ func (s *server) viewOf(c store.Client, redirectURI string) clientView {
 	default:
 		v.Badge = "Unverified"
 		v.Trust = "It registered itself. Nobody checked who made it, and the name is its own choice."
+		if c.Assurance >= clients.AssuranceKey {
+			v.Trust += " It proves with a key that it is the same program each time."
+		}
 	}
 	if c.Registration != store.RegisteredByReview {
 		v.Warnings = nameWarnings(c.Name, s.known)
 	}
-	if clients.IsLoopback(redirectURI) {
+	switch scheme, _, _ := strings.Cut(redirectURI, ":"); {
+	case redirectURI == "":
+	case clients.IsLoopback(redirectURI):
 		v.Goes = "a program on the computer that this browser runs on (" + v.Goes + ")"
 		v.Warnings = append(v.Warnings, "Any program on this computer can call itself that. Go on only if you just started this yourself.")
+	case scheme != "https":
+		v.Warnings = append(v.Warnings, "Any app on this device can open such links, and call itself that. Go on only if you just started this yourself.")
+	case !v.Known:
+		v.Warnings = append(v.Warnings, "Whoever has the site "+v.Goes+" gets the access. Go on only if you know that site, and just started this yourself.")
 	}
 	return v
 }
@@ -131,6 +140,10 @@ func (s *server) page(c echo.Context, status int, name string, v visit, data map
 		data["Client"] = s.viewOfDevice(v)
 	default:
 		data["Client"] = s.viewOf(v.Request.Client, v.Request.RedirectURI)
+	}
+	if c := v.Request.Client; c.ID != "" {
+		u, _ := data["User"].(store.User) // nobody before the sign-in
+		data["Can"], data["HowLong"], data["Issuer"] = abilities(c, v.Request.Scope, u), howLong(c, s.now()), s.cfg.Issuer()
 	}
 	data["Resource"] = v.Request.Resource
 	data["Inbox"] = s.cfg.Origin("mail")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -45,7 +46,8 @@ func (s *Server) clients(c echo.Context, v visitor) error {
 			return err
 		}
 	}
-	return s.render(c, http.StatusOK, "clients", v, map[string]any{"Reviewed": s.clientRows(reviewed), "Others": s.clientRows(page), "Next": next})
+	used := s.Grants.RecentUses()
+	return s.render(c, http.StatusOK, "clients", v, map[string]any{"Reviewed": s.clientRows(reviewed, used), "Others": s.clientRows(page, used), "Next": next})
 }
 
 // assured says what a client had to prove.
@@ -55,9 +57,12 @@ var assured = map[int]string{
 	clients.AssuranceKey:    "Proves a key, whenever it asks for a token",
 }
 
-func (s *Server) clientRows(list []store.ClientOverview) []clientRow {
+func (s *Server) clientRows(list []store.ClientOverview, used map[string]time.Time) []clientRow {
 	var out []clientRow
 	for _, c := range list {
+		if recent := used[c.ID]; recent.After(c.UsedAt) {
+			c.UsedAt = recent
+		}
 		row := clientRow{
 			ID: c.ID, Shown: inert(c.ID), Client: s.Describe(c.Client), Suspended: c.Suspended,
 			Registered: "by itself, " + moment(c.CreatedAt), Used: moment(c.UsedAt), Grants: plural(c.Grants, "grant"),

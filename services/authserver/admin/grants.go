@@ -111,7 +111,7 @@ func (s *Server) changeGrant(ctx context.Context, _ visitor, form url.Values) (c
 		if g.Revoked {
 			ch.refused = "It is revoked already."
 		}
-		ch.do = func(ctx context.Context) error { return s.Grants.EndGrant(ctx, g.ID) }
+		ch.do = func(ctx context.Context) error { return s.Grants.EndGrant(ctx, g.Grant) }
 	case "revoke token":
 		id := form.Get("token")
 		ch.event.Token, ch.event.Detail["action"] = id, "revoke token"

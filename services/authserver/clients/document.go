@@ -173,6 +173,10 @@ func checkID(id string) error {
 	switch {
 	case err != nil || len(id) > 1000:
 		return errors.New("the client id is not a URL")
+	case strings.ContainsFunc(id+u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) || u.Host != strings.ToLower(u.Host):
+		// The host is what people are shown: as it is looked up, so that none
+		// can look like another.
+		return errors.New("the client id is not written in ASCII, with its host in small letters (punycode)")
 	case u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Contains(id, "#"):
 		return errors.New("the client id is not an https URL without user information and fragment")
 	case u.Path == "" || u.Path == "/":

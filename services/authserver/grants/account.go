@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 // Bounds of what is read for an account page.
 const (
 	accountRows = 500 // grants and consents
-	eventRows   = 20  // of each kind
+	eventRows   = 20
 )
 
 // ClientAccess is what one client may do in the name of a user.
@@ -29,8 +28,8 @@ type ClientAccess struct {
 }
 
 // Account returns the clients that have access in the name of a user, or that
-// get it again without asking, and what happened in the user's name as far as
-// the store still has it, in no order.
+// get it again without asking, and the orders that the user decided about, as
+// far as the store still has them, in no order.
 func (s *Service) Account(ctx context.Context, userID string) ([]ClientAccess, []Event, error) {
 	grants, err := s.Store.Access(ctx, userID, s.Now(), accountRows)
 	if err != nil {
@@ -64,7 +63,7 @@ func (s *Service) Account(ctx context.Context, userID string) ([]ClientAccess, [
 		}
 	}
 	accesses := s.accesses(grants, consents, clients)
-	events, err := events(grants, approvals, clients)
+	events, err := events(approvals, clients)
 	return accesses, events, err
 }
 
@@ -110,17 +109,12 @@ type Event struct {
 
 // Kinds of event.
 const (
-	EventAllowed  = "allowed"  // the user gave a client access
 	EventApproved = "approved" // the user approved an order
 	EventDeclined = "declined" // the user declined an order
 )
 
-func events(grants []store.Access, approvals []store.LiveApproval, clients map[string]store.Client) ([]Event, error) {
+func events(approvals []store.LiveApproval, clients map[string]store.Client) ([]Event, error) {
 	var out []Event
-	slices.SortFunc(grants, func(a, b store.Access) int { return b.CreatedAt.Compare(a.CreatedAt) })
-	for _, g := range grants[:min(len(grants), eventRows)] {
-		out = append(out, Event{At: g.CreatedAt, Kind: EventAllowed, Client: clients[g.ClientID]})
-	}
 	for _, a := range approvals {
 		kind := EventApproved
 		switch a.Status {

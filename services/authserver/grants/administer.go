@@ -38,9 +38,16 @@ func (s *Service) Grant(ctx context.Context, id string) (store.GrantOverview, []
 	return g, tokens, nil
 }
 
-// EndGrant revokes a grant, and with it every token of it.
-func (s *Service) EndGrant(ctx context.Context, id string) error {
-	if err := s.Store.RevokeGrant(ctx, id); err != nil {
+// EndGrant revokes a grant, and with it every token of it. The client has to ask
+// its user again.
+func (s *Service) EndGrant(ctx context.Context, g store.Grant) error {
+	if _, err := s.leaveAdministration(ctx, g.UserID, g.ClientID); err != nil {
+		return err
+	}
+	if err := s.Store.ForgetConsent(ctx, g.UserID, g.ClientID); err != nil {
+		return fmt.Errorf("forget consent: %w", err)
+	}
+	if err := s.Store.RevokeGrant(ctx, g.ID); err != nil {
 		return fmt.Errorf("revoke grant: %w", err)
 	}
 	return nil

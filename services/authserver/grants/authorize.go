@@ -224,6 +224,12 @@ func (s *Service) readScope(client store.Client, resource, requested string) (st
 			scope = append(scope, v)
 		}
 	}
+	switch {
+	case slices.Contains(scope, oauth.ScopeEmail) && !slices.Contains(scope, oauth.ScopeOpenID):
+		return "", oauth.InvalidScope("the scope email says what an ID token holds: ask for openid as well")
+	case slices.Equal(scope, []string{oauth.ScopeOfflineAccess}):
+		return "", oauth.InvalidScope("offline_access says how long and not what for: name another scope as well")
+	}
 	return strings.Join(scope, " "), nil
 }
 
@@ -286,7 +292,7 @@ func (s *Service) Approve(ctx context.Context, requestID string, browser store.H
 	code := newSecret()
 	grant := store.Grant{
 		ID: ids.New(now), UserID: r.UserID, ClientID: r.ClientID, Resource: r.Resource, Scope: r.Scope, Nonce: r.Nonce,
-		AuthTime: r.AuthTime, CreatedAt: now, ExpiresAt: now.Add(GrantLifetime),
+		AuthTime: r.AuthTime, CreatedAt: now, ExpiresAt: now.Add(lifetimeFor(r.Client)),
 	}
 	about(ctx, grant).Scope = r.Scope
 	if r.Device != "" {

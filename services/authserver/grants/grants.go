@@ -68,6 +68,8 @@ type grantStore interface {
 	RevokeToken(ctx context.Context, hash store.Hash) error
 	RevokeGrant(ctx context.Context, id string) error
 	RevokeConsent(ctx context.Context, userID, clientID string) (had bool, err error)
+	ForgetConsent(ctx context.Context, userID, clientID string) error
+	EndAdminSessions(ctx context.Context, userID string) (had bool, err error)
 
 	User(ctx context.Context, id string) (store.User, error)
 
@@ -121,7 +123,7 @@ func New(s Service) *Service {
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	s.jwts, s.uses = cache, &uses{last: map[string]time.Time{}}
+	s.jwts, s.uses = cache, &uses{last: map[string]use{}}
 	s.Refreshes = limits.New(RefreshesPerHour, math.MaxInt, time.Hour, s.Now)
 	return &s
 }
@@ -208,12 +210,28 @@ func narrow(requested, granted string) (string, error) {
 	return strings.Join(fields, " "), nil
 }
 
+// lifetimeFor is how long a grant lives that a client gets now, and what its user
+// is told. It decides about refresh tokens as well, whatever the client registers
+// for later: without one the grant is over when its one access token is, which
+// may be asked for as late as the code allows.
+func lifetimeFor(c store.Client) time.Duration {
+	if clients.AllowsGrant(c, "refresh_token") {
+		return GrantLifetime
+	}
+	return CodeLifetime + AccessLifetime
+}
+
+// refreshes reports whether the user of a grant was told that it lasts.
+func refreshes(g store.Grant) bool {
+	return g.ExpiresAt.Sub(g.CreatedAt) > CodeLifetime+AccessLifetime
+}
+
 // issue stores and returns an access token for a grant, and a refresh token
-// where the client registered for one.
+// where the client registered for one and the user knew of it.
 func (s *Service) issue(ctx context.Context, c store.Client, g store.Grant, scope, grantScope string) (Tokens, error) {
 	out, access := s.newAccess(ctx, g, scope)
 	tokens := []store.Token{access}
-	if clients.AllowsGrant(c, "refresh_token") {
+	if refreshes(g) && clients.AllowsGrant(c, "refresh_token") {
 		secret, refresh := s.newRefresh(ctx, c, g, grantScope)
 		out.RefreshToken = secret
 		tokens = append(tokens, refresh)

@@ -43,7 +43,7 @@ func (s *Service) Introspect(ctx context.Context, caller store.Client, secret st
 	if t.Kind != store.AccessToken || !slices.Contains(audiences, t.Grant.Resource) {
 		return token.Claims{}, store.ErrNotFound
 	}
-	s.uses.note(t.GrantID, s.Now())
+	s.uses.note(t.Grant, s.Now())
 	claims := s.claims(t)
 	claims.Confirmation = confirmation(t.JKT)
 	return claims, nil

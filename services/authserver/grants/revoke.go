@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/store"
 	"demo.example/services/internal/audit"
 )
@@ -38,12 +39,28 @@ func (s *Service) Revoke(ctx context.Context, c store.Client, secret string) err
 func (s *Service) RevokeConsent(ctx context.Context, userID, clientID string) error {
 	e := audit.On(ctx)
 	e.User, e.Client = userID, clientID
+	administered, err := s.leaveAdministration(ctx, userID, clientID)
+	if err != nil {
+		return err
+	}
 	had, err := s.Store.RevokeConsent(ctx, userID, clientID)
 	if err != nil {
 		return fmt.Errorf("revoke consent: %w", err)
 	}
-	if !had {
+	if !had && !administered {
 		e.Kind = "" // nothing ends, see Revoke
 	}
 	return nil
+}
+
+// leaveAdministration ends what the administration gave a user for its access:
+// it asks for a token once, and knows the browser from then on.
+func (s *Service) leaveAdministration(ctx context.Context, userID, clientID string) (had bool, err error) {
+	if clientID != clients.Administration {
+		return false, nil
+	}
+	if had, err = s.Store.EndAdminSessions(ctx, userID); err != nil {
+		return had, fmt.Errorf("end sessions of the administration: %w", err)
+	}
+	return had, nil
 }

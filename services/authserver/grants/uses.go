@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"demo.example/services/authserver/store"
 )
 
 // When a grant was last used is for people to look at, so it may cost next to
@@ -19,23 +21,29 @@ const (
 // uses are the last uses that are not in the store yet.
 type uses struct {
 	mu   sync.Mutex
-	last map[string]time.Time // by grant
+	last map[string]use // by grant
 }
 
-func (u *uses) note(grantID string, now time.Time) {
+// use is when a grant was last used, by its client.
+type use struct {
+	at     time.Time
+	client string
+}
+
+func (u *uses) note(g store.Grant, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if _, known := u.last[grantID]; known || len(u.last) < maxUses {
-		u.last[grantID] = now
+	if _, known := u.last[g.ID]; known || len(u.last) < maxUses {
+		u.last[g.ID] = use{now, g.ClientID}
 	}
 }
 
 // take returns what was noted, and forgets it.
-func (u *uses) take() map[string]time.Time {
+func (u *uses) take() map[string]use {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	taken := u.last
-	u.last = map[string]time.Time{}
+	u.last = map[string]use{}
 	return taken
 }
 
@@ -43,7 +51,19 @@ func (u *uses) take() map[string]time.Time {
 func (u *uses) at(grantID string) time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.last[grantID]
+	return u.last[grantID].at
+}
+
+// RecentUses returns when clients were last used, as far as that is not in the
+// store yet.
+func (s *Service) RecentUses() map[string]time.Time {
+	s.uses.mu.Lock()
+	defer s.uses.mu.Unlock()
+	out := map[string]time.Time{}
+	for _, u := range s.uses.last {
+		out[u.client] = latest(out[u.client], u.at)
+	}
+	return out
 }
 
 // NoteUses writes what was noted until ctx ends, and then once more.
@@ -74,8 +94,8 @@ func (s *Service) writeUses(ctx context.Context) {
 		}
 		clear(part)
 	}
-	for id, at := range s.uses.take() {
-		if part[id] = at; len(part) == piece {
+	for id, u := range s.uses.take() {
+		if part[id] = u.at; len(part) == piece {
 			write()
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"demo.example/services/authserver/store"
@@ -42,6 +43,16 @@ func (db *DB) DeleteOtherSessions(ctx context.Context, userID string, keep store
 		_, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE user_id = ? AND id <> ?", userID, keep[:])
 		return err
 	})
+}
+
+// EndAdminSessions signs a user out of the administration, and reports whether
+// they were in it.
+func (db *DB) EndAdminSessions(ctx context.Context, userID string) (had bool, err error) {
+	err = db.exec(ctx, "DELETE FROM admin_sessions WHERE user_id = ?", userID)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // AdminSessions returns the sessions of the administration that a user has and

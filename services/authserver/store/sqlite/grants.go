@@ -167,6 +167,12 @@ func (db *DB) RevokeGrant(ctx context.Context, id string) error {
 	return db.announce(err, revocation.Grant, id)
 }
 
+// ForgetConsent makes a client ask a user again. What it has it keeps.
+func (db *DB) ForgetConsent(ctx context.Context, userID, clientID string) error {
+	_, err := db.write.ExecContext(ctx, "DELETE FROM consents WHERE user_id = ? AND client_id = ?", userID, clientID)
+	return err
+}
+
 // RevokeConsent forgets what a user allowed a client and ends every grant of
 // the two, in one step. It reports whether there was anything to end.
 func (db *DB) RevokeConsent(ctx context.Context, userID, clientID string) (had bool, err error) {

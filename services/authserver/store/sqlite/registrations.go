@@ -58,7 +58,8 @@ func (db *DB) Registration(ctx context.Context, id string, token store.Hash) (st
 
 // UpdateClient replaces what a client says about itself. One that proves who
 // it is in another way than before loses what it was granted: those tokens
-// were kept safe by the old way.
+// were kept safe by the old way. So does one that calls itself something else:
+// users gave access to the name that they saw.
 func (db *DB) UpdateClient(ctx context.Context, c store.Client) error {
 	metadata, err := json.Marshal(c)
 	if err != nil {
@@ -66,7 +67,7 @@ func (db *DB) UpdateClient(ctx context.Context, c store.Client) error {
 	}
 	err = db.inTx(ctx, func(tx tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE grants SET revoked = 1 WHERE client_id IN
-			(SELECT id FROM clients WHERE id = ? AND metadata ->> '$.AuthMethod' <> ?)`, c.ID, c.AuthMethod)
+			(SELECT id FROM clients WHERE id = ? AND (metadata ->> '$.AuthMethod' <> ? OR metadata ->> '$.Name' <> ?))`, c.ID, c.AuthMethod, c.Name)
 		if err != nil {
 			return err
 		}

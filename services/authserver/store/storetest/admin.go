@@ -250,12 +250,20 @@ func (s *suite) adminSignOut() {
 		end  func() error
 		want []store.Session
 	}{
-		"DeleteSession":            {func() error { return s.DeleteSession(ctx, store.HashOf("here")) }, []store.Session{second, first}},
-		"EndSession of none":       {func() error { return s.EndSession(ctx, store.HashOf("none")) }, []store.Session{second, first}},
-		"EndSession of another":    {func() error { return s.EndSession(ctx, first.ID) }, []store.Session{second, first}}, // not of this kind
-		"DeleteAdminSession":       {func() error { return s.DeleteAdminSession(ctx, first.ID) }, []store.Session{second}},
-		"EndSession":               {func() error { return s.EndSession(ctx, store.HashOf("here")) }, nil},
-		"DeleteOtherSessions":      {func() error { return s.DeleteOtherSessions(ctx, "a", store.HashOf("here")) }, nil},
+		"DeleteSession":         {func() error { return s.DeleteSession(ctx, store.HashOf("here")) }, []store.Session{second, first}},
+		"EndSession of none":    {func() error { return s.EndSession(ctx, store.HashOf("none")) }, []store.Session{second, first}},
+		"EndSession of another": {func() error { return s.EndSession(ctx, first.ID) }, []store.Session{second, first}}, // not of this kind
+		"DeleteAdminSession":    {func() error { return s.DeleteAdminSession(ctx, first.ID) }, []store.Session{second}},
+		"EndSession":            {func() error { return s.EndSession(ctx, store.HashOf("here")) }, nil},
+		"DeleteOtherSessions":   {func() error { return s.DeleteOtherSessions(ctx, "a", store.HashOf("here")) }, nil},
+		"EndAdminSessions": {func() error {
+			had, err := s.EndAdminSessions(ctx, "a")
+			again, errAgain := s.EndAdminSessions(ctx, "a")
+			if !had || again {
+				s.Errorf("EndAdminSessions: %v, and again: %v", had, again)
+			}
+			return errors.Join(err, errAgain)
+		}, nil},
 		"DeleteOtherSessions of b": {func() error { return s.DeleteOtherSessions(ctx, "b", store.HashOf("there")) }, []store.Session{second, first}},
 	} {
 		here := session("here", "a", now)

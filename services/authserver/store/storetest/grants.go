@@ -241,6 +241,29 @@ func (s *suite) refresh() {
 	s.wants("Rotate after the consent was taken back", s.rotate(ctx, other.Hash, now, grace), store.ErrNotFound)
 }
 
+// forgotten: a client whose consent is forgotten has to ask, and keeps what it has.
+func (s *suite) forgotten() {
+	ctx := s.Context()
+	s.withGrant("g1")
+	given := store.Consent{UserID: "user-1", ClientID: "dcr-1", RedirectURI: "https://a.example/cb", Resource: "r", Scope: "stocks/read", GivenAt: now}
+	other := given
+	other.UserID = "user-2"
+	s.must(s.AddUser(ctx, store.User{ID: "user-2", Email: "b@demo.example", Region: "USA", Role: "user", Status: store.UserApproved}))
+	s.must(s.AddConsent(ctx, given))
+	s.must(s.AddConsent(ctx, other))
+	access := tokenOf("g1", store.AccessToken, "a")
+	s.must(s.AddTokens(ctx, access))
+	for range 2 {
+		s.must(s.ForgetConsent(ctx, "user-1", "dcr-1"))
+	}
+	has, err := s.HasConsent(ctx, given)
+	equal(s, "HasConsent", has, err, false)
+	has, err = s.HasConsent(ctx, other)
+	equal(s, "HasConsent of another", has, err, true)
+	got, err := s.Token(ctx, access.Hash)
+	equal(s, "Grant.Revoked", got.Grant.Revoked, err, false)
+}
+
 // takeBack ends what user-1 allowed dcr-1, which there was or was not.
 func (s *suite) takeBack(want bool) {
 	s.Helper()

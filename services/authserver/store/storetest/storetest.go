@@ -69,6 +69,7 @@ type Store interface {
 	NameSession(ctx context.Context, id store.Hash, browser, address string) error
 	Sessions(ctx context.Context, userID string, now time.Time, limit int) ([]store.NamedSession, error)
 	DeleteOtherSessions(ctx context.Context, userID string, keep store.Hash) error
+	EndAdminSessions(ctx context.Context, userID string) (had bool, err error)
 
 	NoteUses(ctx context.Context, uses map[string]time.Time) error
 	Access(ctx context.Context, userID string, now time.Time, limit int) ([]store.Access, error)
@@ -90,6 +91,7 @@ type Store interface {
 	RevokeToken(ctx context.Context, hash store.Hash) error
 	RevokeGrant(ctx context.Context, id string) error
 	RevokeConsent(ctx context.Context, userID, clientID string) (had bool, err error)
+	ForgetConsent(ctx context.Context, userID, clientID string) error
 
 	Users(ctx context.Context, after string, now time.Time, limit int) ([]store.UserOverview, error)
 	SuspendUser(ctx context.Context, id string) error
@@ -141,6 +143,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"announcements":    (*suite).announcements,
 		"refresh":          (*suite).refresh,
 		"keys":             (*suite).keys,
+		"forgotten":        (*suite).forgotten,
 		"taken once":       (*suite).takenOnce,
 		"parallel tries":   (*suite).parallelTries,
 		"parallel logging": (*suite).parallelLogging,
