@@ -11,6 +11,13 @@ import (
 	"demo.example/services/internal/token"
 )
 
+// accountStore is what the page of an account needs of the store.
+type accountStore interface {
+	Access(ctx context.Context, userID string, now time.Time, limit int) ([]store.Access, error)
+	Consents(ctx context.Context, userID string, limit int) ([]store.Consent, error)
+	Approvals(ctx context.Context, userID string, limit int) ([]store.LiveApproval, error)
+}
+
 // Bounds of what is read for an account page.
 const (
 	accountRows = 500 // grants and consents

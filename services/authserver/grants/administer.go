@@ -3,9 +3,17 @@ package grants
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"demo.example/services/authserver/store"
 )
+
+// overviewStore is what the administration needs of the store.
+type overviewStore interface {
+	LiveGrants(ctx context.Context, userID, clientID, before string, now time.Time, limit int) ([]store.GrantOverview, error)
+	GrantOverview(ctx context.Context, id string, now time.Time) (store.GrantOverview, error)
+	TokensOf(ctx context.Context, grantID string, now time.Time, limit int) ([]store.Token, error)
+}
 
 // maxTokens is how many tokens of a grant are listed.
 const maxTokens = 200

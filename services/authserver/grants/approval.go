@@ -16,6 +16,14 @@ import (
 	"demo.example/services/internal/token"
 )
 
+// approvalStore is what the approval of orders needs of the store.
+type approvalStore interface {
+	AskApproval(ctx context.Context, a store.Approval, maxPending int, declinedSince time.Time) (out store.Approval, created bool, err error)
+	Approval(ctx context.Context, id string) (store.LiveApproval, error)
+	DecideApproval(ctx context.Context, id, userID, status string, authTime, now time.Time) error
+	TakeApproval(ctx context.Context, id, grantID, caller string, now time.Time) error
+}
+
 // Trading takes two decisions of the user. Consent gives a client the scope
 // stocks/trade: it may prepare orders. But a client that acts with a mind of its
 // own may prepare one that nobody wanted. So each order is put to the user as

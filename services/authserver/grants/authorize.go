@@ -18,6 +18,15 @@ import (
 	"demo.example/services/internal/oauth"
 )
 
+// requestStore is what putting a request to the user needs of the store.
+type requestStore interface {
+	AddRequest(ctx context.Context, r store.Request) error
+	TakeRequest(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
+	AddConsent(ctx context.Context, c store.Consent) error
+	HasConsent(ctx context.Context, c store.Consent) (bool, error)
+	AddGrant(ctx context.Context, g store.Grant, c store.Code) error
+}
+
 // ErrLocal is an authorization request whose client or redirect URI cannot be
 // trusted: the user is told, and nobody is redirected (RFC 6749 §4.1.2.1).
 type ErrLocal struct{ Reason string }

@@ -10,6 +10,13 @@ import (
 	"demo.example/services/internal/oauth"
 )
 
+// codeStore is what redeeming a code needs of the store.
+type codeStore interface {
+	Code(ctx context.Context, hash store.Hash) (store.Code, store.Grant, error)
+	TakeCode(ctx context.Context, hash store.Hash) error
+	User(ctx context.Context, id string) (store.User, error)
+}
+
 // CodeRequest redeems an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5,
 // RFC 8707 §2.2). The last two are compared when the client sends them; OAuth
 // 2.1 does without them.

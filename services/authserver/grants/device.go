@@ -17,6 +17,16 @@ import (
 	"demo.example/services/internal/oauth"
 )
 
+// deviceStore is what devices need of the store.
+type deviceStore interface {
+	AddDevice(ctx context.Context, d store.Device, maxClient, maxIP int, now time.Time) error
+	DeviceByUserCode(ctx context.Context, code store.Hash, now time.Time) (store.Device, error)
+	PollDevice(ctx context.Context, hash store.Hash, clientID string, now time.Time, next func(store.Device) time.Duration) (store.Device, error)
+	ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error
+	DenyDevice(ctx context.Context, id string) error
+	TakeDevice(ctx context.Context, id string) (store.Grant, error)
+}
+
 // The device authorization grant (RFC 8628) is for programs that have no
 // browser: the program shows a code, the user types it into a browser on
 // another machine, signs in and decides there, and the program polls for the

@@ -46,53 +46,26 @@ const (
 // ends, and in the audit trail for longer.
 const RefreshesPerHour = 1800
 
-// grantStore is what the use cases need of the store.
+// grantStore is what the use cases need of the store: those of one file beside
+// it, and here what several share.
 type grantStore interface {
-	AddRequest(ctx context.Context, r store.Request) error
-	TakeRequest(ctx context.Context, id string, browser store.Hash, now time.Time) (store.Request, error)
-	AddPushedRequest(ctx context.Context, hash store.Hash, r store.Request) error
-	TakePushedRequest(ctx context.Context, hash store.Hash, clientID string, now time.Time) (store.Request, error)
+	requestStore
+	pushedStore
+	codeStore
+	consentStore
+	deviceStore
+	approvalStore
+	accountStore
+	overviewStore
 
-	AddConsent(ctx context.Context, c store.Consent) error
-	HasConsent(ctx context.Context, c store.Consent) (bool, error)
-
-	AddGrant(ctx context.Context, g store.Grant, c store.Code) error
-	Code(ctx context.Context, hash store.Hash) (store.Code, store.Grant, error)
-	TakeCode(ctx context.Context, hash store.Hash) error
-
-	AddClientGrant(ctx context.Context, g store.Grant, t store.Token) error
 	AddTokens(ctx context.Context, tokens ...store.Token) error
 	Token(ctx context.Context, hash store.Hash) (store.LiveToken, error)
 	TokenByID(ctx context.Context, id string) (store.LiveToken, error)
-	Rotate(ctx context.Context, hash store.Hash, now time.Time, grace time.Duration, issue func() (access, refresh store.Token, err error)) error
 	RevokeToken(ctx context.Context, hash store.Hash) error
 	RevokeGrant(ctx context.Context, id string) error
-	RevokeConsent(ctx context.Context, userID, clientID string) (had bool, err error)
-	ForgetConsent(ctx context.Context, userID, clientID string) error
-	EndAdminSessions(ctx context.Context, userID string) (had bool, err error)
-
-	User(ctx context.Context, id string) (store.User, error)
-
-	AddDevice(ctx context.Context, d store.Device, maxClient, maxIP int, now time.Time) error
-	DeviceByUserCode(ctx context.Context, code store.Hash, now time.Time) (store.Device, error)
-	PollDevice(ctx context.Context, hash store.Hash, clientID string, now time.Time, next func(store.Device) time.Duration) (store.Device, error)
-	ApproveDevice(ctx context.Context, id string, g store.Grant, now time.Time) error
-	DenyDevice(ctx context.Context, id string) error
-	TakeDevice(ctx context.Context, id string) (store.Grant, error)
-
-	AskApproval(ctx context.Context, a store.Approval, maxPending int, declinedSince time.Time) (out store.Approval, created bool, err error)
-	Approval(ctx context.Context, id string) (store.LiveApproval, error)
-	DecideApproval(ctx context.Context, id, userID, status string, authTime, now time.Time) error
-	TakeApproval(ctx context.Context, id, grantID, caller string, now time.Time) error
-
+	AddClientGrant(ctx context.Context, g store.Grant, t store.Token) error
+	Rotate(ctx context.Context, hash store.Hash, now time.Time, grace time.Duration, issue func() (access, refresh store.Token, err error)) error
 	NoteUses(ctx context.Context, uses map[string]time.Time) error
-	Access(ctx context.Context, userID string, now time.Time, limit int) ([]store.Access, error)
-	Consents(ctx context.Context, userID string, limit int) ([]store.Consent, error)
-	Approvals(ctx context.Context, userID string, limit int) ([]store.LiveApproval, error)
-
-	LiveGrants(ctx context.Context, userID, clientID, before string, now time.Time, limit int) ([]store.GrantOverview, error)
-	GrantOverview(ctx context.Context, id string, now time.Time) (store.GrantOverview, error)
-	TokensOf(ctx context.Context, grantID string, now time.Time, limit int) ([]store.Token, error)
 }
 
 // Service performs the grants.

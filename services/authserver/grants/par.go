@@ -14,6 +14,12 @@ import (
 	"demo.example/services/internal/oauth"
 )
 
+// pushedStore is what pushed requests need of the store.
+type pushedStore interface {
+	AddPushedRequest(ctx context.Context, hash store.Hash, r store.Request) error
+	TakePushedRequest(ctx context.Context, hash store.Hash, clientID string, now time.Time) (store.Request, error)
+}
+
 // PushedLifetime is how long a browser has to arrive with a request URI. The
 // client sends it off as soon as it has the answer (RFC 9126 §2.2).
 const PushedLifetime = time.Minute

@@ -10,6 +10,13 @@ import (
 	"demo.example/services/internal/audit"
 )
 
+// consentStore is what taking access back needs of the store.
+type consentStore interface {
+	RevokeConsent(ctx context.Context, userID, clientID string) (had bool, err error)
+	ForgetConsent(ctx context.Context, userID, clientID string) error
+	EndAdminSessions(ctx context.Context, userID string) (had bool, err error)
+}
+
 // Revoke ends a token of the client (RFC 7009 §2). A refresh token takes its
 // whole grant along. A token that is unknown, or another client's, is nobody's
 // business: the answer is the same.
