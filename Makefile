@@ -6,8 +6,9 @@
 #   DOMAIN, HTTPS_PORT     where it is reached: demo.localhost, 8443
 #   RUN_DIR, CERTS_DIR     where generated files go: .run, certs
 #   BROWSER=1              make tour: sign in with your own browser
-# What is left out is as in the last `make up`, until `make clean`. make hands
-# both kinds on to what it runs.
+# What is left out is as in the last `make up`, until `make clean`. Whether set
+# on the command line or in the environment, they reach every program that make
+# runs.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
@@ -15,6 +16,13 @@ SHELL := /bin/sh
 run  := $(or $(RUN_DIR),.run)
 demo := $(run)/bin/demo
 HAVE_GO := $(shell command -v go 2>/dev/null)
+
+# What npm installs for some of the tests, each in a directory of its own. It
+# writes the file $(installed) last.
+suite     := $(run)/tools/conformance
+clients   := $(run)/tools/clients
+axe       := $(run)/tools/browser
+installed := node_modules/.package-lock.json
 
 .PHONY: help
 help: ## List the targets
@@ -106,14 +114,11 @@ bench: need-go ## What requests cost the authorization server, with a million li
 	BENCH=1000000 go test -count=1 -timeout 30m -v -run '^TestBench$$' ./services/authserver
 
 .PHONY: bench-gateway
-bench-gateway: need-go $(run)/tools/clients/node_modules/.package-lock.json ## Gateway and MCP server beside nginx, a bare go-sdk server and the TypeScript SDK's examples; Linux, two idle cores, npm
-	BENCH_GATEWAY=$(abspath $(run)/tools/clients) go test -count=1 -timeout 15m -v ./e2e/bench
+bench-gateway: need-go $(clients)/$(installed) ## Gateway and MCP server beside nginx, a bare go-sdk server and the TypeScript SDK's examples; needs Linux, two idle cores, nginx and npm
+	BENCH_GATEWAY=$(abspath $(clients)) go test -count=1 -timeout 15m -v ./e2e/bench
 
-# The conformance suite and the clients are programs on Node, which comes with
-# them; npm alone must be there, and writes this file last.
-suite   := $(run)/tools/conformance
-clients := $(run)/tools/clients
-installed := node_modules/.package-lock.json
+# The conformance suite and the clients run on Node, which is installed along
+# with them: only npm has to be there already.
 $(run)/tools/%/$(installed): e2e/%/package.json e2e/%/package-lock.json
 	@command -v npm >/dev/null || { echo "Install npm, which comes with Node.js: https://nodejs.org/" >&2; exit 1; }
 	@mkdir -p $(run)/tools/$* && cp $^ $(run)/tools/$*
@@ -152,8 +157,7 @@ clients: need-go $(clients)/$(installed) ## MCP Inspector, mcp-remote and the Ty
 	CLIENTS=$(abspath $(clients)) go test -count=1 -v ./e2e/clients
 
 .PHONY: browser
-axe := $(run)/tools/browser
-browser: need-go $(axe)/$(installed) ## What people do, in headless Chromium, with axe-core on every page; SCREENSHOTS= for the pictures (.run/screenshots); needs npm
+browser: need-go $(axe)/$(installed) ## What people do, in headless Chromium, with axe-core on every page; SCREENSHOTS= for the pictures (.run/screenshots); needs npm and Chromium
 	AXE=$(abspath $(axe)) SCREENSHOTS=$(abspath $(or $(SCREENSHOTS),$(run)/screenshots)) go test -count=1 -v ./e2e/browser
 
 .PHONY: lint

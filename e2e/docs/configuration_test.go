@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,15 +41,63 @@ var meanings = map[string]string{
 	"CLIENT_ID":             "name of the service at the authorization server",
 	"CLIENT_SECRET_FILE":    "file with its secret",
 	"SMTP_ADDR":             "mail server",
-	"MAIL_FROM":             "sender of the passcode mails",
+	"MAIL_FROM":             "sender address of the passcode mails",
 	"ALLOWED_ORIGINS":       "web pages that may call from a browser; the default is MCP Inspector's",
 	"PASSCODES_PER_ADDRESS": "passcodes an hour for one email address",
 	"PASSCODES_PER_IP":      "passcodes an hour from one IP address",
 	"PASSCODES_TOTAL":       "passcodes an hour in all",
-	"SMTP_LISTEN_ADDR":      "where MailHog takes mail",
+	"SMTP_LISTEN_ADDR":      "where MailHog accepts mail",
 	"RUN_DIR":               "directory of programs, secrets, state and logs",
 	"CERTS_DIR":             "directory of the certificates",
-	"COMPOSE_PROJECT_NAME":  "name of the Compose project; chosen by RUN_DIR when empty",
+	"COMPOSE_PROJECT_NAME":  "name of the Compose project; when empty, derived from RUN_DIR",
+}
+
+var (
+	secretsSection = regexp.MustCompile(`(?ms)^## Secrets\n(.*)`)
+	secretRow      = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+)
+
+// TestSecrets: the table of secrets in configuration.md has those that
+// `make up` creates, in the same order, and README.md shows them.
+func TestSecrets(t *testing.T) {
+	const list = "services/internal/deploy/secrets.go"
+	want := stringsOf(t, list, "secretNames")
+	if len(want) == 0 {
+		t.Fatalf("%s has no list secretNames", list)
+	}
+	if got := names(secretRow, secretsSection.FindString(read(t, "docs/configuration.md"))); !slices.Equal(got, want) {
+		t.Errorf("docs/configuration.md lists the secrets %v, %s has %v", got, list, want)
+	}
+	if said := "Secrets: created " + strings.Join(want, ", ") + "."; !strings.Contains(read(t, "README.md"), said) {
+		t.Errorf("README.md does not show %q", said)
+	}
+}
+
+// stringsOf returns the strings in a variable's list.
+func stringsOf(t *testing.T, file, variable string) (out []string) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, read(t, file), parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || spec.Names[0].Name != variable {
+			return true
+		}
+		ast.Inspect(spec, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				s, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, s)
+			}
+			return true
+		})
+		return false
+	})
+	return out
 }
 
 var generated = regexp.MustCompile(`(?s)(<!-- generated [^\n]*-->\n).*(\n<!-- end -->)`)

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// attacks are the ids of the attack catalogue that security.md answers for.
+// attacks are the ids of the attacks that security.md must have a row for.
 var attacks = strings.Fields(`
 	A1 A3 A4 A5 A6 A7 A8 A9 A10 A12 A13 A14 A15 A16 A18 A19
 	P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P13 P14 P15 P16 P17 P18 P19 P20

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestAttacksOnAuthorize is section A of the attack catalogue: redirects,
+// TestAttacksOnAuthorize is section A of docs/security.md: redirects,
 // errors and mix-ups at the authorization endpoint. After what is refused
 // nothing may have been created.
 func TestAttacksOnAuthorize(t *testing.T) {

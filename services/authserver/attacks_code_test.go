@@ -14,7 +14,7 @@ import (
 	"demo.example/services/authserver/grants"
 )
 
-// Section P of the attack catalogue, as far as traps_test.go does not have it:
+// Section P of docs/security.md, as far as traps_test.go does not have it:
 // P1, P4 and half of P5 are its case 1, P6 to P8 and P11 case 6, P9 case 9, P10
 // case 10, P13, P16 and P19 case 8, P14 and P15 case 7.
 

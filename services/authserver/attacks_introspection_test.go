@@ -16,7 +16,7 @@ import (
 )
 
 // TestIntrospectionCallers: attack R12. (An ordinary client gets 400
-// unauthorized_client, where the catalogue proposes 403.)
+// unauthorized_client, as RFC 6749 §5.2 has it.)
 func TestIntrospectionCallers(t *testing.T) {
 	h := newHarness(t)
 	token := url.Values{"token": {pairOf(h.tokens(h.agent(), john)).access}}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Section D of the attack catalogue: what strangers may do by registering.
+// Section D of docs/security.md: what strangers may do by registering.
 // Here are the attacks on /register. D8 is in manage_test.go, and those by
 // client documents (D9 to D18) are in attacks_document_test.go and
 // clienthost_test.go.

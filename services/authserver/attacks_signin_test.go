@@ -12,7 +12,7 @@ import (
 	"demo.example/services/authserver/store"
 )
 
-// Section O of the attack catalogue, as far as pages_test.go does not have it:
+// Section O of docs/security.md, as far as pages_test.go does not have it:
 // O1, O5, O8, O13 to O15 are there, and the page's part of O7, whose timing is in timing_test.go; O17 is also in
 // flow_test.go and clienthost_test.go.
 

@@ -14,8 +14,8 @@ import (
 	"demo.example/services/authserver/store"
 )
 
-// The attacks of section R of our catalogue that concern this server, through
-// HTTP. R1, R2, R5 and R8 are in refresh_test.go, R12, R13 and R17 in
+// The attacks of section R of docs/security.md that concern this server,
+// through HTTP. R1, R2, R5 and R8 are in refresh_test.go, R12, R13 and R17 in
 // attacks_introspection_test.go; R11 concerns the gateway.
 
 // tamper changes the database behind the server's back.

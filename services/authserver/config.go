@@ -27,26 +27,26 @@ type Config struct {
 	SecretsDir     string     `env:"SECRETS_DIR" envDefault:"/run/secrets"`    // key-encryption-key and client-*
 	SMTPAddr       string     `env:"SMTP_ADDR" envDefault:"127.0.0.1:1025"`
 	MailFrom       string     `env:"MAIL_FROM" envDefault:"login@demo.example"`
-	CAFile         string     `env:"CA_FILE"`          // trusted, beside the system's, when a client document is fetched or the administration calls the issuer
-	ClientHostAddr string     `env:"CLIENT_HOST_ADDR"` // where this deployment's public hosts are reached, for the demo client's document and the administration's sign-in; empty means no such document, and the issuer as its name resolves
-	UsersFile      string     `env:"USERS_FILE"`       // who may sign in, and who administers: at every start; empty means the demo's people
-	ClientsFile    string     `env:"CLIENTS_FILE"`     // reviewed clients; empty means the demo's own
+	CAFile         string     `env:"CA_FILE"`          // certificate authority that is trusted in addition to the system's, for fetching client documents and for the administration's calls to the issuer
+	ClientHostAddr string     `env:"CLIENT_HOST_ADDR"` // host:port at which the demo client's document is fetched and the administration calls the issuer; when empty, there is no such document and the issuer's name is resolved as usual
+	UsersFile      string     `env:"USERS_FILE"`       // users and administrators, read at every start; empty means the demo's own
+	ClientsFile    string     `env:"CLIENTS_FILE"`     // pre-registered clients; empty means the demo's own
 	AllowedOrigins []string   `env:"ALLOWED_ORIGINS" envDefault:"http://localhost:6274,http://127.0.0.1:6274"`
 
-	KeyLifetime time.Duration `env:"KEY_LIFETIME" envDefault:"720h"` // how long a key signs before the next one does
+	KeyLifetime time.Duration `env:"KEY_LIFETIME" envDefault:"720h"` // how long a signing key is used before the next one takes over
 
 	AuditRetention time.Duration `env:"AUDIT_RETENTION" envDefault:"2160h"`    // how long an event stays in the audit trail
-	AuditMaxEvents int           `env:"AUDIT_MAX_EVENTS" envDefault:"1000000"` // how many of them at most
+	AuditMaxEvents int           `env:"AUDIT_MAX_EVENTS" envDefault:"1000000"` // how many events the audit trail keeps at most
 
 	// An hour's passcodes: for an address, from an IP address, in all.
 	PasscodesPerAddress int `env:"PASSCODES_PER_ADDRESS" envDefault:"60"`
 	PasscodesPerIP      int `env:"PASSCODES_PER_IP" envDefault:"300"`
 	PasscodesTotal      int `env:"PASSCODES_TOTAL" envDefault:"3000"`
 
-	AuthorizationsPerIP int `env:"AUTHORIZATIONS_PER_IP" envDefault:"300"` // a minute's authorization requests from an IP address (of IPv6 a /64); 20 times as many in all
+	AuthorizationsPerIP int `env:"AUTHORIZATIONS_PER_IP" envDefault:"300"` // authorization requests a minute from one IP address (for IPv6: one /64); 20 times as many in all
 
-	RegistrationsPerIP int `env:"REGISTRATIONS_PER_IP" envDefault:"1000"` // an hour, from an IP address (of IPv6 a /64)
-	RegistrationsTotal int `env:"REGISTRATIONS_TOTAL" envDefault:"10000"` // an hour, in all; twice as many that nobody approved are kept
+	RegistrationsPerIP int `env:"REGISTRATIONS_PER_IP" envDefault:"1000"` // registrations an hour from one IP address (for IPv6: one /64)
+	RegistrationsTotal int `env:"REGISTRATIONS_TOTAL" envDefault:"10000"` // registrations an hour in all; at most twice as many are kept that no user consented to
 }
 
 // auditFile is where the audit trail is kept.

@@ -32,7 +32,7 @@ func (h *harness) exchange(subject string, change ...func(url.Values)) answer {
 
 func set(name, value string) func(url.Values) { return func(f url.Values) { f.Set(name, value) } }
 
-// TestExchangeAttacks: section X of the catalogue, for both forms of subject
+// TestExchangeAttacks: section X of docs/security.md, for both forms of subject
 // token.
 func TestExchangeAttacks(t *testing.T) {
 	h, key := newHarness(t), ecKey()

@@ -34,20 +34,20 @@ type settings struct {
 	ClientID         string `env:"CLIENT_ID" envDefault:"gateway"`
 	ClientSecretFile string `env:"CLIENT_SECRET_FILE" envDefault:"/run/secrets/client-gateway"`
 
-	// TokenCacheTTL is for how long the authorization server's word on a
-	// token is taken while its revocation stream is connected; otherwise it is
-	// a second. A revoked token passes for a second at most in either case.
+	// TokenCacheTTL is how long an introspection answer is reused while the
+	// revocation stream is connected; without the stream it is one second.
+	// Either way a revoked token is refused within a second.
 	TokenCacheTTL   time.Duration `env:"TOKEN_CACHE_TTL" envDefault:"60s"`
 	TokenCacheBytes int           `env:"TOKEN_CACHE_BYTES" envDefault:"33554432"` // memory for answers about tokens, about a kilobyte each
 
 	// What one service may keep waiting, so that the others are not.
-	UpstreamConcurrency int `env:"UPSTREAM_CONCURRENCY" envDefault:"1024"` // requests at each service at a time; one more is answered 503
+	UpstreamConcurrency int `env:"UPSTREAM_CONCURRENCY" envDefault:"1024"` // requests that each service handles at a time; one more is answered 503
 
 	// How many requests are served in a minute. Those without a usable token
 	// count for the IP address (of IPv6 a /64) that they come from.
-	RequestsPerUser   int `env:"REQUESTS_PER_USER" envDefault:"6000"`    // a minute's requests with the tokens of one user
-	RequestsPerClient int `env:"REQUESTS_PER_CLIENT" envDefault:"60000"` // a minute's requests with the tokens of one client, whoever its users are
-	RefusalsPerIP     int `env:"REFUSALS_PER_IP" envDefault:"6000"`      // a minute's requests without a usable token from one IP address (of IPv6 a /64)
+	RequestsPerUser   int `env:"REQUESTS_PER_USER" envDefault:"6000"`    // requests a minute with the tokens of one user
+	RequestsPerClient int `env:"REQUESTS_PER_CLIENT" envDefault:"60000"` // requests a minute with the tokens of one client, all its users together
+	RefusalsPerIP     int `env:"REFUSALS_PER_IP" envDefault:"6000"`      // requests a minute without a usable token from one IP address (for IPv6: one /64)
 
 	// AllowedOrigins are the web pages that may call the two resources from a
 	// browser. The default is where MCP Inspector's page runs.

@@ -81,8 +81,7 @@ func TestPlaceOrder(t *testing.T) {
 	}
 }
 
-// TestTradePolicy: who may place and see orders. It holds the attack
-// catalogue's X14 for them.
+// TestTradePolicy: who may place and see orders (attack X14).
 func TestTradePolicy(t *testing.T) {
 	a := newTestAPI(t)
 	const metadata = `resource_metadata="https://api.demo.localhost:8443/.well-known/oauth-protected-resource"`

@@ -176,7 +176,7 @@ func TestGetStock(t *testing.T) {
 	}
 }
 
-// TestPolicy holds the attack catalogue's test X14.
+// TestPolicy: attack X14.
 func TestPolicy(t *testing.T) {
 	a := newTestAPI(t)
 	const metadata = `resource_metadata="https://api.demo.localhost:8443/.well-known/oauth-protected-resource"`

@@ -34,8 +34,8 @@ const (
 	clockSkew    = time.Hour // a virtual machine's clock may be behind
 )
 
-// commonDomains are what ca.pem may sign for: every default, and the domain of
-// the original example.
+// commonDomains are what ca.pem may sign for: every default, and the domain
+// that the documentation uses as another name.
 var commonDomains = []string{"localhost", "demo.example"}
 
 // Result says where the certificates are and what Ensure did.

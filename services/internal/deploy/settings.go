@@ -24,7 +24,7 @@ const (
 // tokens and consents, without being told twice.
 type Settings struct {
 	site.Site
-	Runtime            string `env:"RUNTIME"` // docker, local, or empty to choose
+	Runtime            string `env:"RUNTIME"` // docker, local, or empty to let make up choose
 	RunDir             string `env:"RUN_DIR" envDefault:".run"`
 	CertsDir           string `env:"CERTS_DIR" envDefault:"certs"`
 	ComposeProjectName string `env:"COMPOSE_PROJECT_NAME"`

@@ -42,7 +42,7 @@ var callers = map[string][]string{
 type Settings struct {
 	InternalCertFile string `env:"INTERNAL_CERT_FILE"` // certificate by which the other services know this one; read again when it changes
 	InternalKeyFile  string `env:"INTERNAL_KEY_FILE"`  // its private key
-	InternalCAFile   string `env:"INTERNAL_CA_FILE"`   // authority that signed the certificate of every service, and nothing else
+	InternalCAFile   string `env:"INTERNAL_CA_FILE"`   // certificate of the authority that signed those of all services and no others
 }
 
 // complete names a variable that is set while another is not: half of the

@@ -11,14 +11,14 @@ import (
 // S5): there is no setting for their scheme.
 func TestURLs(t *testing.T) {
 	local := site.Site{Domain: "demo.localhost", HTTPSPort: 8443}
-	original := site.Site{Domain: "demo.example", HTTPSPort: 443}
+	other := site.Site{Domain: "demo.example", HTTPSPort: 443}
 	tests := map[string]struct{ got, want string }{
 		"issuer":               {local.Issuer(), "https://login.demo.localhost:8443"},
-		"issuer, implied port": {original.Issuer(), "https://login.demo.example"},
+		"issuer, implied port": {other.Issuer(), "https://login.demo.example"},
 		"MCP resource":         {local.MCPResource(), "https://mcp.demo.localhost:8443/"},
-		"API resource":         {original.APIResource(), "https://api.demo.example"},
+		"API resource":         {other.APIResource(), "https://api.demo.example"},
 		"landing page":         {local.Origin(""), "https://demo.localhost:8443"},
-		"client document":      {original.ClientDocument(), "https://client.demo.example/oauth-client.json"},
+		"client document":      {other.ClientDocument(), "https://client.demo.example/oauth-client.json"},
 	}
 	for name, tt := range tests {
 		if tt.got != tt.want {

@@ -17,8 +17,9 @@ const (
 )
 
 // remembered is a token whose signature was checked. Only that is left out the
-// next time: the key has to be in the issuer's key set still, so that a retired
-// one takes its tokens with it at once.
+// next time: the key has to be in the verifier's key set still. So the tokens of
+// a retired key are refused as soon as the set was fetched without it, which
+// refreshAfter sees to.
 type remembered struct {
 	claims Claims
 	kid    string

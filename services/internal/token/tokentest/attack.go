@@ -27,7 +27,7 @@ type Service struct {
 	Request func(url string) *http.Request
 }
 
-// Attack runs section J of the attack catalogue against a service, over
+// Attack runs section J of docs/security.md against a service, over
 // connections of the network, as is the fetching of the issuer's keys.
 func Attack(t *testing.T, s Service) {
 	t.Run("J1 J2 J3 J4 J5 J7 forged tokens", s.forged)

@@ -12,7 +12,7 @@ import (
 )
 
 // Forged returns tokens that nobody may accept for audience, by what is wrong
-// with them. Each is but one step from a good one. Where the attack catalogue
+// with them. Each is but one step from a good one. Where docs/security.md
 // has the attack, its id comes first. Some have headers that point to lure: a
 // verifier that follows one asks there.
 func (i *Issuer) Forged(audience, lure string) map[string]string {
