@@ -11,11 +11,11 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store"
+	"demo.example/services/authserver/trail"
 	"demo.example/services/internal/audit"
 )
 

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"demo.example/services/authserver/audit"
 	"demo.example/services/authserver/store"
-	service "demo.example/services/internal/audit"
+	"demo.example/services/authserver/trail"
+	"demo.example/services/internal/audit"
 )
 
 // changes are the address of every kind of change, as an attacker could know
@@ -113,7 +113,7 @@ func TestAdministrationIsForAdministrators(t *testing.T) {
 			t.Error("a plain user got a session")
 		}
 	}
-	h.wantRecorded("sign in", service.Refused, func(e audit.Entry) bool { return e.User == h.userID(john) })
+	h.wantRecorded("sign in", audit.Refused, func(e trail.Entry) bool { return e.User == h.userID(john) })
 
 	// Even with a session, should the role ever be taken away without ending it.
 	role := func(role string) { h.tamper("UPDATE users SET role = ? WHERE email = ?", role, john) }
@@ -350,11 +350,11 @@ func TestAdministrationShowsStrangersWords(t *testing.T) {
 	}
 	for _, name := range names {
 		h.register(map[string]any{"client_name": name, "redirect_uris": []string{callback}, "token_endpoint_auth_method": "none"})
-		event := service.Event{
-			Kind: service.ClientRefused, Decision: service.Refused, Reason: name, Request: name, Grant: name, User: name, Client: name, Token: name,
+		event := audit.Event{
+			Kind: audit.ClientRefused, Decision: audit.Refused, Reason: name, Request: name, Grant: name, User: name, Client: name, Token: name,
 			Audience: name, Scope: name, Actors: []string{name}, Detail: map[string]string{name: name},
 		}
-		if err := h.trail.Append(t.Context(), service.Complete(t.Context(), event, "gateway", h.time())); err != nil {
+		if err := h.trail.Append(t.Context(), audit.Complete(t.Context(), event, "gateway", h.time())); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"demo.example/services/authserver/audit"
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/keys"
 	"demo.example/services/authserver/store"
-	service "demo.example/services/internal/audit"
+	"demo.example/services/authserver/trail"
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/revocation"
 )
 
@@ -53,7 +53,7 @@ func TestAdministerUsers(t *testing.T) {
 	if got := heard(); !slices.Contains(got, revocation.Event{Kind: revocation.User, ID: johnID}) {
 		t.Errorf("announced: %v", got)
 	}
-	h.wantRecorded("suspend user", service.Allowed, func(e audit.Entry) bool {
+	h.wantRecorded("suspend user", audit.Allowed, func(e trail.Entry) bool {
 		return e.User == h.userID(boss) && e.Detail["user"] == johnID
 	})
 	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {agent}, "refresh_token": {tokens["refresh_token"].(string)}}
@@ -80,7 +80,7 @@ func TestAdministerUsers(t *testing.T) {
 	if _, claims := claimsOf(t, h.phantom(access)); claims["region"] != "Asia" {
 		t.Errorf("region is %v", claims["region"])
 	}
-	h.wantRecorded("region user", service.Allowed, func(e audit.Entry) bool { return e.Detail["from"] == "USA" && e.Detail["to"] == "Asia" })
+	h.wantRecorded("region user", audit.Allowed, func(e trail.Entry) bool { return e.Detail["from"] == "USA" && e.Detail["to"] == "Asia" })
 
 	pending := h.userID("pending.user@demo.example")
 	h.administer(browser, "/admin/users/change?action=approve&user="+pending)
@@ -128,7 +128,7 @@ func TestAdministerClients(t *testing.T) {
 	if got := heard(); !slices.Contains(got, revocation.Event{Kind: revocation.Client, ID: agent}) {
 		t.Errorf("announced: %v", got)
 	}
-	h.wantRecorded("suspend client", service.Allowed, func(e audit.Entry) bool { return e.Client == agent })
+	h.wantRecorded("suspend client", audit.Allowed, func(e trail.Entry) bool { return e.Client == agent })
 	if got := h.introspected(access); got["active"] != false {
 		t.Errorf("the token is %v", got)
 	}
@@ -250,7 +250,7 @@ func TestAdministerGrants(t *testing.T) {
 	if !strings.Contains(page.Body, "The token was revoked.") || h.introspected(access)["active"] != false {
 		t.Errorf("after it: %s", page.Body)
 	}
-	h.wantRecorded("revoke token", service.Allowed, func(e audit.Entry) bool { return e.Token == token.ID && e.Grant == grant })
+	h.wantRecorded("revoke token", audit.Allowed, func(e trail.Entry) bool { return e.Token == token.ID && e.Grant == grant })
 	renew := url.Values{"grant_type": {"refresh_token"}, "client_id": {agent}, "refresh_token": {refresh}}
 	if a := h.post(h.newBrowser(), "/token", renew); a.Status != http.StatusOK {
 		t.Errorf("the refresh token ended as well: %d", a.Status)
@@ -261,7 +261,7 @@ func TestAdministerGrants(t *testing.T) {
 	if h.introspected(access)["active"] != false || h.introspected(hers)["active"] != true {
 		t.Error("not exactly the one access ended")
 	}
-	h.wantRecorded("revoke grant", service.Allowed, func(e audit.Entry) bool { return e.Grant == grant && e.Detail["user"] == h.userID(john) })
+	h.wantRecorded("revoke grant", audit.Allowed, func(e trail.Entry) bool { return e.Grant == grant && e.Detail["user"] == h.userID(john) })
 	for _, address := range []string{"/admin/grants/grant?grant=none", "/admin/grants/change?action=revoke&grant=none", "/admin/grants/change?action=revoke+token&token=none&grant=" + grant} {
 		if a := h.get(browser, h.adminURL(address)); a.Status != http.StatusNotFound {
 			t.Errorf("%s: %d", address, a.Status)
@@ -279,7 +279,7 @@ func TestAdministerKeys(t *testing.T) {
 	if !strings.Contains(page.Body, "A new key is published.") || len(h.keys.List()) != 2 || strings.Contains(page.Body, "action=rotate") {
 		t.Errorf("after it: %s", page.Body)
 	}
-	h.wantRecorded("rotate keys", service.Allowed, anyEntry)
+	h.wantRecorded("rotate keys", audit.Allowed, anyEntry)
 	for _, k := range h.keys.List() {
 		if a := h.get(browser, h.adminURL("/admin/keys/change?action=retire&key="+k.ID)); a.Status != http.StatusConflict {
 			t.Errorf("retire the key that is %s: %d", k.State, a.Status)
@@ -296,7 +296,7 @@ func TestAdministerKeys(t *testing.T) {
 	if !strings.Contains(page.Body, "in "+fmt.Sprintf("%.0f minutes at most", keys.CacheFor.Minutes())) { // not at once
 		t.Errorf("after it: %s", page.Body)
 	}
-	h.wantRecorded("retire key", service.Allowed, func(e audit.Entry) bool { return e.Detail["key"] == first })
+	h.wantRecorded("retire key", audit.Allowed, func(e trail.Entry) bool { return e.Detail["key"] == first })
 	after, _ := claimsOf(t, h.phantom(access))
 	if before["kid"] != first || after["kid"] == first || strings.Contains(string(h.keys.JWKS()), first) {
 		t.Errorf("signed by %v, then by %v", before["kid"], after["kid"])

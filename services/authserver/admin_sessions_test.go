@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/login"
+	"demo.example/services/authserver/trail"
 	"demo.example/services/internal/audit"
 )
 

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"demo.example/services/authserver/audit"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store"
-	service "demo.example/services/internal/audit"
+	"demo.example/services/authserver/trail"
+	"demo.example/services/internal/audit"
 )
 
 const boss = "admin@demo.example"
@@ -108,13 +108,13 @@ func (h *harness) administer(browser *http.Client, address string) answer {
 }
 
 // recorded returns what the administration recorded, the newest first.
-func (h *harness) recorded() []audit.Entry {
+func (h *harness) recorded() []trail.Entry {
 	h.Helper()
-	var entries []audit.Entry
+	var entries []trail.Entry
 	deadline := time.Now().Add(5 * time.Second)
 	for len(entries) == 0 && time.Now().Before(deadline) { // it is written in the background
 		var err error
-		if entries, err = h.trail.Search(h.Context(), audit.Filter{Kind: service.Administration}); err != nil {
+		if entries, err = h.trail.Search(h.Context(), trail.Filter{Kind: audit.Administration}); err != nil {
 			h.Fatal(err)
 		}
 	}
@@ -122,7 +122,7 @@ func (h *harness) recorded() []audit.Entry {
 }
 
 // wantRecorded waits until an event is in the trail.
-func (h *harness) wantRecorded(action string, decision service.Decision, more func(audit.Entry) bool) {
+func (h *harness) wantRecorded(action string, decision audit.Decision, more func(trail.Entry) bool) {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(h.Context(), 5*time.Second)
 	defer cancel()
@@ -141,7 +141,7 @@ func (h *harness) wantRecorded(action string, decision service.Decision, more fu
 	}
 }
 
-func anyEntry(audit.Entry) bool { return true }
+func anyEntry(trail.Entry) bool { return true }
 
 // TestAdministrationSignIn: an administrator gets in through the sign-in of
 // this server, back to the page that was asked for, and out again.
@@ -160,7 +160,7 @@ func TestAdministrationSignIn(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	h.wantRecorded("sign in", service.Allowed, func(e audit.Entry) bool { return e.User == h.userID(boss) })
+	h.wantRecorded("sign in", audit.Allowed, func(e trail.Entry) bool { return e.User == h.userID(boss) })
 	if live, err := h.db.LiveGrants(t.Context(), h.userID(boss), "", "", h.time(), 10); err != nil || len(live) > 0 {
 		t.Errorf("%d grants are left of the sign-in, %v", len(live), err)
 	}

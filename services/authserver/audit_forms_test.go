@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/grants"
+	"demo.example/services/authserver/trail"
 )
 
 // TestTrailSaysNoMoreThanHappened: a form after which nobody decided anything is

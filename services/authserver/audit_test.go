@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/limits"
+	"demo.example/services/authserver/trail"
 	"demo.example/services/internal/audit"
 )
 

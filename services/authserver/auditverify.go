@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"demo.example/services/authserver/audit"
 	"demo.example/services/authserver/keys"
+	"demo.example/services/authserver/trail"
 	"demo.example/services/internal/config"
 )
 
@@ -32,11 +32,11 @@ func AuditVerify(args []string) func(ctx context.Context, environ []string, stde
 		if _, err := os.Stat(cfg.auditFile()); err != nil { // a new one would be no trail at all
 			return fmt.Errorf("AUDIT_FILE: %w; run this with the environment of a server that was started before", err)
 		}
-		trail, err := auditConfig(cfg, time.Now, slog.New(slog.DiscardHandler))
+		kept, err := auditConfig(cfg, time.Now, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
-		report, err := audit.Verify(ctx, trail, strings.Join(args, ""))
+		report, err := trail.Verify(ctx, kept, strings.Join(args, ""))
 		if err != nil {
 			return fmt.Errorf("the audit trail is NOT intact, after %d events that are: %w", report.Events, err)
 		}
@@ -46,14 +46,14 @@ func AuditVerify(args []string) func(ctx context.Context, environ []string, stde
 }
 
 // auditConfig is how the trail is kept, and checked.
-func auditConfig(cfg Config, now func() time.Time, log *slog.Logger) (audit.Config, error) {
+func auditConfig(cfg Config, now func() time.Time, log *slog.Logger) (trail.Config, error) {
 	kek, err := config.ReadSecret("SECRETS_DIR", filepath.Join(cfg.SecretsDir, "key-encryption-key"))
 	if err != nil {
-		return audit.Config{}, err
+		return trail.Config{}, err
 	}
 	key, err := keys.Derive(kek, "audit trail")
 	if err != nil {
-		return audit.Config{}, err
+		return trail.Config{}, err
 	}
-	return audit.Config{File: cfg.auditFile(), Key: key, Retention: cfg.AuditRetention, MaxEvents: cfg.AuditMaxEvents, Log: log, Now: now}, nil
+	return trail.Config{File: cfg.auditFile(), Key: key, Retention: cfg.AuditRetention, MaxEvents: cfg.AuditMaxEvents, Log: log, Now: now}, nil
 }

@@ -23,7 +23,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"demo.example/services/authserver/audit"
 	"demo.example/services/authserver/broadcast"
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
@@ -31,6 +30,7 @@ import (
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store/sqlite"
+	"demo.example/services/authserver/trail"
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/dpop"
 	"demo.example/services/internal/httpserver"
@@ -99,7 +99,7 @@ type server struct {
 	csrf    []byte // key of the form tokens
 	proofs  *dpop.Checker
 	revoked *broadcast.Hub
-	trail   *audit.Trail
+	trail   *trail.Trail
 	back    *http.Client // of the administration, to this server's public name
 	log     *slog.Logger
 	now     func() time.Time
@@ -151,7 +151,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 	if err != nil {
 		return nil, err
 	}
-	trail, err := audit.Open(ctx, trailConfig)
+	kept, err := trail.Open(ctx, trailConfig)
 	if err != nil {
 		return nil, fmt.Errorf("AUDIT_FILE: %w", err)
 	}
@@ -192,7 +192,7 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 		keys:   ring,
 		csrf:   csrfKey,
 		proofs: dpop.NewChecker(nonceKey, now),
-		trail:  trail,
+		trail:  kept,
 		back:   newBack(roots, cfg.ClientHostAddr),
 		log:    log,
 		now:    now,

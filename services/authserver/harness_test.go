@@ -22,9 +22,9 @@ import (
 	"testing"
 	"time"
 
-	trail "demo.example/services/authserver/audit"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store/sqlite"
+	"demo.example/services/authserver/trail"
 	"demo.example/services/internal/logtest"
 	"demo.example/services/internal/site"
 )

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	trail "demo.example/services/authserver/audit"
+	"demo.example/services/authserver/trail"
 )
 
 // TestLinksPutNoWordsOnPages: no link to this host, and no form that another

@@ -19,13 +19,13 @@ import (
 	"strings"
 	"time"
 
-	"demo.example/services/authserver/audit"
 	"demo.example/services/authserver/clients"
 	"demo.example/services/authserver/grants"
 	"demo.example/services/authserver/keys"
 	"demo.example/services/authserver/limits"
 	"demo.example/services/authserver/login"
 	"demo.example/services/authserver/store"
+	"demo.example/services/authserver/trail"
 	"demo.example/services/internal/config"
 	"demo.example/services/internal/site"
 )
@@ -41,7 +41,7 @@ type Config struct {
 	Clients *clients.Registry
 	Grants  *grants.Service
 	Keys    *keys.Ring
-	Trail   *audit.Trail
+	Trail   *trail.Trail
 	Totals  interface {
 		Totals(ctx context.Context, now time.Time) (store.Totals, error)
 	}

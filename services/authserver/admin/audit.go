@@ -12,9 +12,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"demo.example/services/authserver/audit"
 	"demo.example/services/authserver/store"
-	service "demo.example/services/internal/audit"
+	"demo.example/services/authserver/trail"
+	"demo.example/services/internal/audit"
 )
 
 // option is one of a list to choose from.
@@ -23,7 +23,7 @@ type option struct {
 	Chosen      bool
 }
 
-func kindOptions(chosen service.Kind) []option {
+func kindOptions(chosen audit.Kind) []option {
 	out := make([]option, len(kinds))
 	for i, k := range kinds {
 		out[i] = option{string(k.Kind), k.Name, k.Kind == chosen}
@@ -53,7 +53,7 @@ func (s *Server) audit(c echo.Context, v visitor) error {
 	}
 	filter.Before, _ = strconv.ParseInt(c.QueryParam("before"), 10, 64) // 0 is the first page
 	filter.Limit = rows + 1
-	var page []audit.Entry
+	var page []trail.Entry
 	next := ""
 	if wrong == "" {
 		found, err := s.Trail.Search(ctx, filter)
@@ -67,16 +67,16 @@ func (s *Server) audit(c echo.Context, v visitor) error {
 	}
 	return s.render(c, http.StatusOK, "audit", v, map[string]any{
 		"Sent": sent, "Wrong": wrong, "Lines": s.lines(ctx, page), "Next": next, "Kinds": kindOptions(filter.Kind), "Head": s.Trail.Head(),
-		"Decisions": []service.Decision{service.Allowed, service.Refused, service.Failed}, "Filtered": strings.Join(slices.Collect(maps.Values(sent)), "") != "",
+		"Decisions": []audit.Decision{audit.Allowed, audit.Refused, audit.Failed}, "Filtered": strings.Join(slices.Collect(maps.Values(sent)), "") != "",
 	})
 }
 
 // filter reads the form. A user may be named by address. wrong says what cannot
 // be understood.
-func (s *Server) filter(ctx context.Context, sent map[string]string) (f audit.Filter, wrong string, err error) {
-	f = audit.Filter{
+func (s *Server) filter(ctx context.Context, sent map[string]string) (f trail.Filter, wrong string, err error) {
+	f = trail.Filter{
 		User: sent["user"], Client: sent["client"], Request: sent["request"], Grant: sent["grant"],
-		Kind: service.Kind(sent["kind"]), Decision: service.Decision(sent["decision"]),
+		Kind: audit.Kind(sent["kind"]), Decision: audit.Decision(sent["decision"]),
 	}
 	if strings.Contains(f.User, "@") {
 		u, err := s.Login.UserByEmail(ctx, f.User)

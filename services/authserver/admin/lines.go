@@ -10,39 +10,39 @@ import (
 	"strconv"
 	"strings"
 
-	"demo.example/services/authserver/audit"
-	service "demo.example/services/internal/audit"
+	"demo.example/services/authserver/trail"
+	"demo.example/services/internal/audit"
 )
 
 // kinds are the events that there are, in words, in the order in which they
 // follow one another.
 var kinds = []struct {
-	Kind service.Kind
+	Kind audit.Kind
 	Name string
 }{
-	{service.ClientRegistered, "Client registered"},
-	{service.ClientChanged, "Client changed its registration"},
-	{service.ClientDeleted, "Client deleted its registration"},
-	{service.ClientRefused, "Client proved who it is"},
-	{service.Authorization, "Authorization request"},
-	{service.PasscodeSent, "Passcode asked for"},
-	{service.SignIn, "Sign-in"},
-	{service.SignOut, "Sign-out"},
-	{service.Consent, "Consent"},
-	{service.ConsentWithdrawn, "Consent withdrawn"},
-	{service.TokenIssued, "Token issued"},
-	{service.TokenExchanged, "Token exchanged"},
-	{service.TokenRevoked, "Token revoked"},
-	{service.TokenReused, "Code or token came again"},
-	{service.OrderApproval, "Order put to the user"},
-	{service.Access, "Token judged at the gateway"},
-	{service.ToolCall, "Tool called"},
-	{service.APIDecision, "Decision of the stocks API"},
-	{service.Administration, "Administration"},
-	{service.Lost, "Events lost"},
+	{audit.ClientRegistered, "Client registered"},
+	{audit.ClientChanged, "Client changed its registration"},
+	{audit.ClientDeleted, "Client deleted its registration"},
+	{audit.ClientRefused, "Client proved who it is"},
+	{audit.Authorization, "Authorization request"},
+	{audit.PasscodeSent, "Passcode asked for"},
+	{audit.SignIn, "Sign-in"},
+	{audit.SignOut, "Sign-out"},
+	{audit.Consent, "Consent"},
+	{audit.ConsentWithdrawn, "Consent withdrawn"},
+	{audit.TokenIssued, "Token issued"},
+	{audit.TokenExchanged, "Token exchanged"},
+	{audit.TokenRevoked, "Token revoked"},
+	{audit.TokenReused, "Code or token came again"},
+	{audit.OrderApproval, "Order put to the user"},
+	{audit.Access, "Token judged at the gateway"},
+	{audit.ToolCall, "Tool called"},
+	{audit.APIDecision, "Decision of the stocks API"},
+	{audit.Administration, "Administration"},
+	{audit.Lost, "Events lost"},
 }
 
-func nameOf(kind service.Kind) string {
+func nameOf(kind audit.Kind) string {
 	for _, k := range kinds {
 		if k.Kind == kind {
 			return k.Name
@@ -129,11 +129,11 @@ func (f fact) writeHTML(out *strings.Builder) {
 	out.WriteString("</span>\n")
 }
 
-func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
+func (s *Server) lines(ctx context.Context, entries []trail.Entry) []line {
 	var users, clients []string
 	for _, e := range entries {
 		users, clients = append(users, e.User), append(clients, e.Client)
-		if e.Kind == service.Administration {
+		if e.Kind == audit.Administration {
 			users = append(users, e.Detail["user"])
 		}
 	}
@@ -141,7 +141,7 @@ func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
 	out := make([]line, 0, len(entries))
 	for _, e := range entries {
 		l := line{
-			What: nameOf(e.Kind), Decision: string(e.Decision), Good: e.Decision == service.Allowed, Reason: inert(e.Reason),
+			What: nameOf(e.Kind), Decision: string(e.Decision), Good: e.Decision == audit.Allowed, Reason: inert(e.Reason),
 			When: second(e.Time) + ", " + cmp.Or(services[e.Service], e.Service) + ", number " + strconv.FormatInt(e.Seq, 10),
 			Who:  inert(names.user(e.User)), User: e.User, Client: e.Client, Grant: e.Grant, Request: e.Request,
 		}
@@ -157,9 +157,9 @@ func (s *Server) lines(ctx context.Context, entries []audit.Entry) []line {
 		add("token", e.Token)
 		for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
 			switch value := e.Detail[k]; {
-			case e.Kind == service.Administration && k == "action":
+			case e.Kind == audit.Administration && k == "action":
 				l.What += ": " + value
-			case e.Kind == service.Administration && k == "user":
+			case e.Kind == audit.Administration && k == "user":
 				add("whom", names.user(value))
 			case value != e.Reason:
 				add(k, value)

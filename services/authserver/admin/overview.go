@@ -6,8 +6,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"demo.example/services/authserver/audit"
-	service "demo.example/services/internal/audit"
+	"demo.example/services/authserver/trail"
+	"demo.example/services/internal/audit"
 )
 
 // lately is how many refusals the overview shows.
@@ -20,11 +20,11 @@ func (s *Server) overview(c echo.Context, v visitor) error {
 	if err != nil {
 		return err
 	}
-	refused, err := s.Trail.Search(ctx, audit.Filter{Decision: service.Refused, Limit: lately})
+	refused, err := s.Trail.Search(ctx, trail.Filter{Decision: audit.Refused, Limit: lately})
 	if err != nil {
 		return err
 	}
-	changes, err := s.Trail.Search(ctx, audit.Filter{Kind: service.Administration, Limit: lately})
+	changes, err := s.Trail.Search(ctx, trail.Filter{Kind: audit.Administration, Limit: lately})
 	if err != nil {
 		return err
 	}

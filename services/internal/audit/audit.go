@@ -1,7 +1,7 @@
 // Package audit is how the services record what was decided: who was let in,
 // what was consented to, issued, exchanged, refused and called. A record is an
 // Event; all events end in one trail, which the authorization server keeps
-// (package authserver/audit). The services behind the gateway send theirs there
+// (package authserver/trail). The services behind the gateway send theirs there
 // (sender.go).
 //
 // Events are for people who ask what happened, weeks later. They hold ids,

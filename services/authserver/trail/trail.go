@@ -1,11 +1,11 @@
-// Package audit keeps the trail: every event of every service, in the order in
+// Package trail keeps the trail: every event of every service, in the order in
 // which they arrived, each chained to the one before. The chain is keyed, so
 // that whoever can write to the file and does not have the key cannot remove
 // or alter an event without its showing (verify.go).
 //
 // What no chain shows is that its end was cut off. The server therefore logs
 // the newest link now and then, and the check can be told to expect it.
-package audit
+package trail
 
 import (
 	"context"
