@@ -57,7 +57,7 @@ func ended(e *audit.Event, status int, err error) {
 		redirect *grants.RedirectError
 		refused  *oauth.Error
 		page     pageError
-		local    grants.ErrLocal
+		local    grants.LocalError
 		bearer   challengeError
 		served   *echo.HTTPError
 	)

@@ -72,19 +72,19 @@ func authorizeParams(c echo.Context) (url.Values, error) {
 	raw := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		if raw != "" {
-			return nil, grants.ErrLocal{Reason: "The parameters were sent in two places."}
+			return nil, grants.LocalError{Reason: "The parameters were sent in two places."}
 		}
 		if err := r.ParseForm(); err != nil {
-			return nil, grants.ErrLocal{Reason: "The parameters cannot be read."}
+			return nil, grants.LocalError{Reason: "The parameters cannot be read."}
 		}
 		raw = r.PostForm.Encode()
 	}
 	if !httpserver.QueryFits(raw) {
-		return nil, grants.ErrLocal{Reason: "The application's request is too long."}
+		return nil, grants.LocalError{Reason: "The application's request is too long."}
 	}
 	params, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, grants.ErrLocal{Reason: "The parameters cannot be read."}
+		return nil, grants.LocalError{Reason: "The parameters cannot be read."}
 	}
 	return params, nil
 }

@@ -120,21 +120,11 @@ func newServer(ctx context.Context, cfg Config, db *sqlite.DB, mailer login.Mail
 	if err != nil {
 		return nil, err
 	}
-	csrfKey, err := keys.Derive(kek, "form tokens")
-	if err != nil {
-		return nil, err
-	}
-	nonceKey, err := keys.Derive(kek, "DPoP nonces")
-	if err != nil {
-		return nil, err
-	}
-	passcodeKey, err := keys.Derive(kek, "passcodes")
-	if err != nil {
-		return nil, err
-	}
-	deviceKey, err := keys.Derive(kek, "user codes")
-	if err != nil {
-		return nil, err
+	var csrfKey, nonceKey, passcodeKey, deviceKey []byte
+	for use, key := range map[string]*[]byte{"form tokens": &csrfKey, "DPoP nonces": &nonceKey, "passcodes": &passcodeKey, "user codes": &deviceKey} {
+		if *key, err = keys.Derive(kek, use); err != nil {
+			return nil, err
+		}
 	}
 	presets, err := clients.LoadPresets(cfg.ClientsFile, cfg.SecretsDir, cfg.Site)
 	if err != nil {

@@ -40,7 +40,7 @@ func (s *server) writeError(err error, c echo.Context) {
 	r := c.Request()
 	var (
 		redirect *grants.RedirectError
-		local    grants.ErrLocal
+		local    grants.LocalError
 		page     pageError
 		oauthErr *oauth.Error
 		bearer   challengeError

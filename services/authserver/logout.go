@@ -113,7 +113,7 @@ func (s *server) leaving(c echo.Context, params url.Values) (leaving, error) {
 	// A hint that cannot be read is like none: the user is asked.
 	if hint, err := s.grants.ReadHint(params.Get("id_token_hint")); err == nil {
 		if l.ClientID != "" && l.ClientID != hint.ClientID {
-			return leaving{}, grants.ErrLocal{Reason: "The application named itself differently in two places."}
+			return leaving{}, grants.LocalError{Reason: "The application named itself differently in two places."}
 		}
 		l.ClientID, l.UserID = hint.ClientID, hint.UserID
 	}
@@ -122,7 +122,7 @@ func (s *server) leaving(c echo.Context, params url.Values) (leaving, error) {
 	}
 	client, err := s.clients.Find(c.Request().Context(), l.ClientID)
 	if errors.Is(err, clients.ErrUnknown) || err == nil && !clients.IsLogoutRedirect(client, l.RedirectURI) {
-		return leaving{}, grants.ErrLocal{Reason: "The application asked to send you to an address that it did not register for signing out."}
+		return leaving{}, grants.LocalError{Reason: "The application asked to send you to an address that it did not register for signing out."}
 	}
 	l.Reviewed = client.Registration == store.RegisteredByReview
 	if l.UserID == "" {

@@ -58,7 +58,7 @@ func (s *Service) AskApproval(ctx context.Context, caller store.Client, req Exch
 		return a, false, &oauth.Error{Code: "invalid_authorization_details", Description: err.Error(), Status: http.StatusBadRequest} // RFC 9396 §5
 	}
 	claims, t, err := s.subject(ctx, rule, req)
-	if errInactive(err) || err == nil && t.Grant.UserID == "" { // a client that acts for itself has nobody to ask
+	if isInactive(err) || err == nil && t.Grant.UserID == "" { // a client that acts for itself has nobody to ask
 		return a, false, oauth.InvalidRequest("the subject token is not a valid access token of a user for " + rule.From)
 	}
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Service) AskApproval(ctx context.Context, caller store.Client, req Exch
 	case errors.Is(err, store.ErrFull):
 		return a, false, &oauth.Error{Code: "slow_down", Status: http.StatusTooManyRequests, RetryAfter: time.Minute,
 			Description: "too many orders wait for this user; have some decided first"}
-	case errInactive(err):
+	case isInactive(err):
 		return a, false, oauth.InvalidRequest("the subject token is not a valid access token of a user for " + rule.From)
 	case err != nil:
 		return a, false, fmt.Errorf("store approval: %w", err)
@@ -126,7 +126,7 @@ func (s *Service) AskedApproval(ctx context.Context, caller store.Client, id str
 		return store.Approval{}, fmt.Errorf("find approval: %w", err)
 	}
 	if a.Status == store.ApprovalPending || a.Status == store.ApprovalApproved {
-		if _, _, err := s.Approval(ctx, id); errInactive(err) {
+		if _, _, err := s.Approval(ctx, id); isInactive(err) {
 			a.Status = store.ApprovalExpired
 		} else if err != nil {
 			return store.Approval{}, err
@@ -179,7 +179,7 @@ func (s *Service) takeApproval(ctx context.Context, caller store.Client, id stri
 	}
 	gone := refuse("expired_token", "the approval is unknown, used, expired or another's; ask for a new one")
 	a, _, err := s.Approval(ctx, id)
-	if errInactive(err) || err == nil && (a.GrantID != t.GrantID || a.Caller != caller.ID) {
+	if isInactive(err) || err == nil && (a.GrantID != t.GrantID || a.Caller != caller.ID) {
 		return gone
 	}
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *Service) takeApproval(ctx context.Context, caller store.Client, id stri
 		return fmt.Errorf("read order: %w", err)
 	}
 	err = s.Store.TakeApproval(ctx, id, t.GrantID, caller.ID, s.Now())
-	if errInactive(err) {
+	if isInactive(err) {
 		return gone
 	}
 	if err != nil {

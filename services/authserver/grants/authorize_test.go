@@ -85,7 +85,7 @@ func FuzzAuthorize(f *testing.F) {
 		r, err := s.Authorize(t.Context(), params, browser)
 		c := registry.Presets[params.Get("client_id")]
 
-		var local ErrLocal
+		var local LocalError
 		var redirect *RedirectError
 		switch {
 		case errors.As(err, &redirect):

@@ -60,7 +60,7 @@ func (s *Service) exchange(ctx context.Context, caller store.Client, rule Exchan
 	event := audit.On(ctx)
 	event.Kind, event.Audience = audit.TokenExchanged, rule.To
 	subject, t, err := s.subject(ctx, rule, req)
-	if errInactive(err) {
+	if isInactive(err) {
 		return Tokens{}, oauth.InvalidRequest("the subject token is not a valid access token for " + rule.From)
 	}
 	if err != nil {

@@ -83,7 +83,7 @@ func FuzzAuthorizeQuery(f *testing.F) {
 		stored.added = nil
 		r, err := s.Authorize(t.Context(), params, store.Hash{})
 		var redirect *RedirectError
-		var local ErrLocal
+		var local LocalError
 		switch {
 		case err == nil:
 			if len(stored.added) != 1 || !clients.IsRedirect(client, r.RedirectURI) || !challengeForm.MatchString(r.Challenge) || r.Scope == "" ||

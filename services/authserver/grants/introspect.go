@@ -106,5 +106,5 @@ func (s *Service) claims(t store.LiveToken) token.Claims {
 	return claims
 }
 
-// errInactive reports whether an error means "not active" instead of an outage.
-func errInactive(err error) bool { return errors.Is(err, store.ErrNotFound) }
+// isInactive reports whether an error means "not active" instead of an outage.
+func isInactive(err error) bool { return errors.Is(err, store.ErrNotFound) }
