@@ -62,6 +62,7 @@ func (g gate) log(r *http.Request, claims *token.Claims, op Operation, d Decisio
 	if d.Allowed {
 		decision, event.Decision = "allow", audit.Allowed
 	}
+	event.Writes = op == PlaceOrder
 	event.Detail = map[string]string{"operation": string(op), "path": r.URL.Path}
 	g.Audit.Record(r.Context(), event)
 	g.Log.Info("authorization", "request_id", httpserver.RequestID(r.Context()), "operation", string(op),

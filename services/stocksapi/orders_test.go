@@ -81,6 +81,21 @@ func TestPlaceOrder(t *testing.T) {
 	}
 }
 
+// TestOrdersAreInNoQuota: an order is recorded however much its user reads.
+func TestOrdersAreInNoQuota(t *testing.T) {
+	a := newTestAPI(t)
+	a.order(a.agent("approval-1", nil), buyALDP, "")
+	a.do(http.MethodGet, "/orders", a.trader(nil))
+	a.do(http.MethodGet, "/stocks", a.trader(nil))
+	var got []bool
+	for _, e := range a.Events {
+		got = append(got, e.Writes)
+	}
+	if diff := cmp.Diff([]bool{true, false, false}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestTradePolicy: who may place and see orders (attack X14).
 func TestTradePolicy(t *testing.T) {
 	a := newTestAPI(t)

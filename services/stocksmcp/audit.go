@@ -26,9 +26,10 @@ func audited(recorder audit.Recorder) mcp.Middleware {
 			default:
 				return next(ctx, method, req) // lists and the like are the same for everybody
 			}
+			ctx, noted := audit.Begin(ctx, audit.ToolCall) // by the tool
 			result, err := next(ctx, method, req)
 			e := audit.Of(token.ClaimsFrom(ctx), audit.ToolCall, audit.Allowed, "")
-			e.Detail = detail
+			e.Writes, e.Detail = noted.Writes, detail
 			call, isCall := result.(*mcp.CallToolResult)
 			asked, isRPC := errors.AsType[*jsonrpc.Error](err)
 			switch {

@@ -34,3 +34,20 @@ func TestCallsAreRecorded(t *testing.T) {
 		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 }
+
+// TestOrdersAreInNoQuota: a call that places an order is recorded however many
+// others its user made; one that only asks counts like any other.
+func TestOrdersAreInNoQuota(t *testing.T) {
+	c := newChain(t)
+	user := &elicited{visit: func() { c.decide("approved") }}
+	session := c.connectWith(t, c.trader(nil), "2026-07-28", user.options())
+	callTool(t, session)
+	call(t, session, placeOrderName, buy("400.00"))
+	var got []bool
+	for _, e := range c.events {
+		got = append(got, e.Writes)
+	}
+	if diff := cmp.Diff([]bool{false, false, true}, got); diff != "" { // prices, the question, the order
+		t.Errorf("%v: %s", c.audited(), diff)
+	}
+}

@@ -1,17 +1,16 @@
 package stocksmcp
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// maxBody bounds a message, in bytes.
-const maxBody = 1 << 20
+// maxBody bounds a message, in bytes. The largest that a tool has use for is
+// some 2 kB; the gateway lets no more through either.
+const maxBody = 64 << 10
 
 // checkHeaders adds what the SDK's handler lacks of the specification of
 // 2026-07-28:
@@ -24,6 +23,10 @@ const maxBody = 1 << 20
 func checkHeaders(next http.Handler) http.Handler {
 	versions := mcp.SupportedProtocolVersions()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse := func(code int, why string, data any) {
+			body, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)) // what did not arrive has no id
+			writeRPCError(w, http.StatusBadRequest, body, code, why, data)
+		}
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			http.Error(w, "MCP messages are sent with POST.", http.StatusMethodNotAllowed)
@@ -31,13 +34,13 @@ func checkHeaders(next http.Handler) http.Handler {
 		}
 		for _, name := range []string{"Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {
 			if len(r.Header[name]) > 1 {
-				writeRPCError(w, r, mcp.CodeHeaderMismatch, name+" is there more than once", nil)
+				refuse(mcp.CodeHeaderMismatch, name+" is there more than once", nil)
 				return
 			}
 		}
 		version := r.Header.Get("Mcp-Protocol-Version")
 		if version != "" && !slices.Contains(versions, version) {
-			writeRPCError(w, r, mcp.CodeUnsupportedProtocolVersion, "unsupported protocol version",
+			refuse(mcp.CodeUnsupportedProtocolVersion, "unsupported protocol version",
 				mcp.UnsupportedProtocolVersionData{Supported: versions, Requested: version})
 			return
 		}
@@ -45,33 +48,4 @@ func checkHeaders(next http.Handler) http.Handler {
 		r.Header.Del("Last-Event-Id")
 		next.ServeHTTP(w, r)
 	})
-}
-
-// writeRPCError answers 400 with a JSON-RPC error.
-func writeRPCError(w http.ResponseWriter, r *http.Request, code int, message string, data any) {
-	type rpcError struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-		Data    any    `json:"data,omitempty"`
-	}
-	w.Header().Set("Content-Type", "application/json")
-	id := requestID(http.MaxBytesReader(w, r.Body, maxBody))
-	w.WriteHeader(http.StatusBadRequest)
-	_ = json.NewEncoder(w).Encode(struct { // a client that hung up cannot be told so
-		Version string          `json:"jsonrpc"`
-		ID      json.RawMessage `json:"id"`
-		Error   rpcError        `json:"error"`
-	}{"2.0", id, rpcError{code, message, data}})
-}
-
-// requestID returns the id of a JSON-RPC request, which its answer must have
-// as well, or null where there is none to be found (JSON-RPC 2.0 §5).
-func requestID(body io.Reader) json.RawMessage {
-	var request struct {
-		ID json.RawMessage `json:"id"`
-	}
-	if json.NewDecoder(body).Decode(&request) == nil && len(request.ID) > 0 && strings.IndexByte(`"-0123456789`, request.ID[0]) >= 0 {
-		return request.ID
-	}
-	return json.RawMessage("null")
 }

@@ -115,13 +115,12 @@ func TestWhatThereIs(t *testing.T) {
 	}
 }
 
-// TestGetStock: with history, which is fetched in parts and reported.
+// TestGetStock: with history, a year of which is one more request to the API.
 func TestGetStock(t *testing.T) {
 	for _, era := range eras {
 		t.Run(era, func(t *testing.T) {
 			c := newChain(t)
-			var told told
-			session := c.connectWith(t, c.token(nil), era, told.options())
+			session := c.connect(t, c.token(nil), era)
 			result, text := call(t, session, "get-stock", map[string]any{"symbol": "aldp"})
 			var got stockAndHistory
 			decode(t, result.StructuredContent, &got)
@@ -129,11 +128,10 @@ func TestGetStock(t *testing.T) {
 				t.Errorf("%s %+v", text, got)
 			}
 
-			params := &mcp.CallToolParams{Name: "get-stock", Arguments: map[string]any{"symbol": "ALDP", "history_days": 365}}
-			params.SetProgressToken("days")
-			result, err := session.CallTool(t.Context(), params)
-			if err != nil || result.IsError {
-				t.Fatalf("%+v, %v", result, err)
+			before := len(c.sent("GET /stocks"))
+			result, text = call(t, session, "get-stock", map[string]any{"symbol": "ALDP", "history_days": 365})
+			if asked := len(c.sent("GET /stocks")) - before; result.IsError || asked != 2 {
+				t.Fatalf("%+v, with %d requests", result, asked)
 			}
 			decode(t, result.StructuredContent, &got)
 			days := map[string]bool{}
@@ -142,10 +140,9 @@ func TestGetStock(t *testing.T) {
 					t.Errorf("%s after %s", d.Date, got.History[i-1].Date)
 				}
 			}
-			if len(days) != 365 || len(got.History) != 365 || !strings.Contains(result.Content[0].(*mcp.TextContent).Text, "| "+got.History[364].Date+" | 1.50 |") {
+			if len(days) != 365 || len(got.History) != 365 || !strings.Contains(text, "| "+got.History[364].Date+" | 1.50 |") {
 				t.Errorf("%d days, %d of them different", len(got.History), len(days))
 			}
-			told.want(t, "days", 5)
 
 			if result, text := call(t, session, "get-stock", map[string]any{"symbol": "NONE"}); !result.IsError || text != string(noStock) {
 				t.Error(text)

@@ -30,9 +30,6 @@ type stockAndHistory struct {
 	History []dailyClose `json:"history,omitempty" jsonschema:"daily closes, oldest first; days without trade are left out"`
 }
 
-// daysAtOnce is how many days of history one request to the API asks for.
-const daysAtOnce = 90
-
 func (t *getStock) addTo(server *mcp.Server) {
 	closedWorld := false
 	addTypedTool(server, &mcp.Tool{
@@ -50,15 +47,15 @@ func (t *getStock) addTo(server *mcp.Server) {
 }
 
 // call is the tool's handler.
-func (t *getStock) call(ctx context.Context, req *mcp.CallToolRequest, in whichStock) (*mcp.CallToolResult, stockAndHistory, error) {
-	got, err := t.get(ctx, in, reporter(ctx, req))
+func (t *getStock) call(ctx context.Context, _ *mcp.CallToolRequest, in whichStock) (*mcp.CallToolResult, stockAndHistory, error) {
+	got, err := t.get(ctx, in)
 	if err := finish(ctx, t.Log, "get-stock", err, "days", in.Days); err != nil {
 		return nil, stockAndHistory{}, err
 	}
 	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: stockText(got)}}}, got, nil
 }
 
-func (t *getStock) get(ctx context.Context, in whichStock, report progress) (stockAndHistory, error) {
+func (t *getStock) get(ctx context.Context, in whichStock) (stockAndHistory, error) {
 	apiToken, err := t.Upstream.readToken(ctx)
 	if err != nil {
 		return stockAndHistory{}, err
@@ -68,17 +65,12 @@ func (t *getStock) get(ctx context.Context, in whichStock, report progress) (sto
 	if got.Stock, err = t.Upstream.Stocks.get(ctx, apiToken, symbol); err != nil {
 		return stockAndHistory{}, err
 	}
-	today := t.Now().UTC()
-	for done := 0; done < in.Days; {
-		days := min(daysAtOnce, in.Days-done)
-		from := today.AddDate(0, 0, done-in.Days)
-		closes, err := t.Upstream.Stocks.history(ctx, apiToken, symbol, from, from.AddDate(0, 0, days-1))
+	if in.Days > 0 {
+		today := t.Now().UTC()
+		got.History, err = t.Upstream.Stocks.history(ctx, apiToken, symbol, today.AddDate(0, 0, -in.Days), today.AddDate(0, 0, -1))
 		if err != nil {
 			return stockAndHistory{}, err
 		}
-		got.History = append(got.History, closes...)
-		done += days
-		report(done, in.Days, "days of history fetched")
 	}
 	return got, nil
 }

@@ -16,8 +16,17 @@ type operation struct {
 	Name   string // of the tool or prompt
 }
 
-// maxDepth is how deep a message may nest.
-const maxDepth = 64
+// Bounds of what a message is made of. The SDK makes a map of each object that
+// it does not know, 0.3 kB for a few bytes, several times over.
+const (
+	maxDepth = 64 // of objects and arrays in one another
+	// maxTokens bounds the names, values, brackets and braces. A call with
+	// the fifty symbols that a tool takes at most has a hundred.
+	maxTokens = 1000
+)
+
+// errNotJSON is a body that is none, which JSON-RPC has a code for.
+var errNotJSON = errors.New("the body is not JSON")
 
 // Names that decide what a message is, at its top and in its params.
 var (
@@ -28,18 +37,20 @@ var (
 // parseOperation reads the operation out of a JSON-RPC message. It refuses what
 // another reader could take for another operation: a batch, a name that is
 // there twice (some take the first, some the last), one that is spelled in
-// another case (encoding/json does not mind), and whatever follows the message.
-// The error says what to do.
+// another case (encoding/json does not mind), and whatever follows the message;
+// an id that would not come back as it was; and what costs more to read than it
+// can be of use. The error says what to do; of what is no JSON it wraps
+// errNotJSON.
 func parseOperation(body []byte) (operation, error) {
 	if !utf8.Valid(body) {
-		return operation{}, errors.New("the message is not UTF-8")
+		return operation{}, fmt.Errorf("%w: it is not UTF-8", errNotJSON)
 	}
 	w := &walk{dec: json.NewDecoder(bytes.NewReader(body))}
 	w.dec.UseNumber()
-	first, err := w.dec.Token()
+	first, err := w.token()
 	switch {
 	case err != nil:
-		return operation{}, errors.New("the body is not JSON")
+		return operation{}, err
 	case first == json.Delim('['):
 		return operation{}, errors.New("batches are not served: send each message by itself")
 	case first != json.Delim('{'):
@@ -48,6 +59,8 @@ func parseOperation(body []byte) (operation, error) {
 	var op operation
 	err = w.object(1, topNames, func(name string) error {
 		switch name {
+		case "id":
+			return w.id()
 		case "method":
 			return w.text(&op.Method)
 		case "params":
@@ -59,13 +72,16 @@ func parseOperation(body []byte) (operation, error) {
 		return operation{}, err
 	}
 	if _, err := w.dec.Token(); !errors.Is(err, io.EOF) {
-		return operation{}, errors.New("something follows the message")
+		return operation{}, fmt.Errorf("%w: something follows the message", errNotJSON)
 	}
 	return op, nil
 }
 
 // walk goes through a message token by token.
-type walk struct{ dec *json.Decoder }
+type walk struct {
+	dec    *json.Decoder
+	tokens int // read so far
+}
 
 // params reads params, of which only an object has a name.
 func (w *walk) params(op *operation) error {
@@ -156,10 +172,31 @@ func (w *walk) text(into *string) error {
 	return nil
 }
 
+// id reads the id of a request or an answer, which is never null (MCP, base
+// protocol).
+func (w *walk) id() error {
+	t, err := w.token()
+	if err != nil {
+		return err
+	}
+	switch t := t.(type) {
+	case string:
+		return nil
+	case json.Number:
+		if isIntegerID(string(t)) {
+			return nil
+		}
+	}
+	return errors.New("id is a string or an integer of at most 53 bits, written in digits alone")
+}
+
 func (w *walk) token() (json.Token, error) {
 	t, err := w.dec.Token()
 	if err != nil {
-		return nil, errors.New("the body is not JSON")
+		return nil, errNotJSON
+	}
+	if w.tokens++; w.tokens > maxTokens {
+		return nil, fmt.Errorf("the message has more than %d names, values and brackets", maxTokens)
 	}
 	return t, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"demo.example/services/internal/audit"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/token"
 )
@@ -170,6 +171,7 @@ func (t *placeOrder) execute(ctx context.Context, w waitingOrder) (*mcp.CallTool
 	if err != nil {
 		return nil, orderOutcome{}, err
 	}
+	audit.On(ctx).Writes = true
 	return said(orderText(placed)), orderOutcome{Status: placed.Status, Order: &placed}, nil
 }
 

@@ -43,7 +43,7 @@ func requireScopes(metadata string, recorder audit.Recorder, log *slog.Logger, n
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			log.Info("refused", "reason", tooLarge.Error())
-			http.Error(w, "A message has at most 1 MiB.", http.StatusRequestEntityTooLarge)
+			http.Error(w, "A message has at most 64 kB.", http.StatusRequestEntityTooLarge)
 			return
 		}
 		if err != nil {
@@ -55,7 +55,11 @@ func requireScopes(metadata string, recorder audit.Recorder, log *slog.Logger, n
 		op, err := parseOperation(body)
 		if err != nil {
 			log.Info("refused", "reason", err.Error())
-			writeRPCError(w, r, jsonrpc.CodeInvalidRequest, err.Error(), nil)
+			code := jsonrpc.CodeInvalidRequest
+			if errors.Is(err, errNotJSON) {
+				code = jsonrpc.CodeParseError
+			}
+			writeRPCError(w, http.StatusBadRequest, body, code, err.Error(), nil)
 			return
 		}
 		needed := scopesFor(op)
@@ -76,6 +80,6 @@ func requireScopes(metadata string, recorder audit.Recorder, log *slog.Logger, n
 			})
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(&rpcRefusals{ResponseWriter: w, body: body}, r)
 	})
 }

@@ -60,8 +60,8 @@ func TestStepUp(t *testing.T) {
 		"null":                        {old, `null`, 400},
 		"broken off":                  {old, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"place-order"`, 400},
 		"not UTF-8":                   {old, body(`"method":"tools/call","params":{"name":"place-order` + "\xff" + `"}`), 400},
-		"nested without end":          {old, body(`"method":"tools/call","params":{"name":"get-stock","arguments":` + strings.Repeat(`{"a":`, 100_000)), 400},
-		"arrays without end":          {old, body(`"method":"tools/call","params":{"name":"get-stock","arguments":` + strings.Repeat(`[`, 100_000)), 400},
+		"nested without end":          {old, body(`"method":"tools/call","params":{"name":"get-stock","arguments":` + strings.Repeat(`{"a":`, 10_000)), 400},
+		"arrays without end":          {old, body(`"method":"tools/call","params":{"name":"get-stock","arguments":` + strings.Repeat(`[`, 10_000)), 400},
 		"another tool":                {modern(nil), callBody, 200},
 		"place-order as a prompt":     {old, body(`"method":"prompts/get","params":{"name":"place-order"}`), 200},
 		"place-order as a value":      {old, body(`"method":"tools/call","params":{"name":"get-stock","arguments":{"symbol":"place-order"}}`), 200},
@@ -81,7 +81,8 @@ func TestStepUp(t *testing.T) {
 					t.Errorf("%s, %s", got, answer)
 				}
 			case 400:
-				if e, _ := message(t, resp, answer)["error"].(map[string]any); e["code"] != float64(jsonrpc.CodeInvalidRequest) {
+				e, _ := message(t, resp, answer)["error"].(map[string]any)
+				if code := e["code"]; code != float64(jsonrpc.CodeInvalidRequest) && code != float64(jsonrpc.CodeParseError) {
 					t.Error(answer)
 				}
 			}

@@ -35,6 +35,7 @@ func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, revoked *
 	endpoint = rememberConnection(endpoint)
 	endpoint = requireScopes(metadata, recorder, log, endpoint)
 	endpoint = checkHeaders(endpoint)
+	endpoint = limitMessages(log, endpoint)
 	endpoint = guard.Protect(endpoint)
 	// Pages of other origins may not call (MCP, streamable HTTP, security
 	// warning). Programs that are not browsers send no Origin.

@@ -99,7 +99,9 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 	}
 	// The SDK allocates more than half a megabyte for each call, all of it
 	// short-lived, and little is kept. Collecting less often was measured to
-	// save a tenth to a fifth of the CPU of a call; idle it costs nothing.
+	// save a tenth to a fifth of the CPU of a call; idle it costs nothing. When
+	// memory is short GOMEMLIMIT decides, whatever this says, and what can be
+	// held at a time is well below it (atonce.go).
 	debug.SetGCPercent(400)
 
 	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)

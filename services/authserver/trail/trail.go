@@ -56,7 +56,7 @@ type Trail struct {
 	mu   sync.Mutex // of appending
 	head Link
 
-	strangers audit.Strangers
+	quotas audit.Quotas
 
 	waiting sync.Mutex
 	own     []audit.Event // recorded and not written yet
@@ -105,7 +105,7 @@ func (t *Trail) close() error { return errors.Join(t.read.Close(), t.db.Close())
 // Record implements audit.Recorder. The event is written in the background.
 func (t *Trail) Record(ctx context.Context, e audit.Event) {
 	e = audit.Complete(ctx, e, "authserver", t.cfg.Now())
-	wanted := t.strangers.Take(e, t.cfg.Now())
+	wanted := t.quotas.Take(e, t.cfg.Now())
 	t.waiting.Lock()
 	defer t.waiting.Unlock()
 	if !wanted || len(t.own) >= maxWaiting {

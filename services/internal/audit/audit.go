@@ -13,7 +13,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"demo.example/services/internal/httpserver"
@@ -79,6 +78,8 @@ type Event struct {
 	Scope    string   `json:"scope,omitempty"`
 
 	Detail map[string]string `json:"detail,omitempty"` // the tool, the stock, the redirect host
+
+	Writes bool `json:"-"` // it changes something, and is in no quota
 }
 
 // Recorder keeps events. Record does not block and does not fail: a trail that
@@ -149,60 +150,6 @@ func Complete(ctx context.Context, e Event, service string, now time.Time) Event
 		e.Request = httpserver.RequestID(ctx)
 	}
 	return e.Bounded()
-}
-
-// Bounds of events that anybody can cause as often as they like: they must not
-// push out of the trail what matters.
-const (
-	strangersPerSecond = 1 // so that a flood takes days, not hours, to fill AUDIT_MAX_EVENTS
-	refusalsPerSecond  = 20
-	atOnce             = 1000
-)
-
-// Strangers says which events are recorded. What is allowed to somebody who is
-// known always is; it takes a sign-in, and the quotas of the gateway and the
-// limits of the authorization server (on refreshing, on forms) bound it.
-// Of the rest each has a token bucket: refusals of strangers, what any stranger
-// may do, and refusals of those who are known, such as of a client that goes on
-// above its quota. The zero value is ready.
-type Strangers struct {
-	mu                      sync.Mutex
-	refused, allowed, known bucket
-}
-
-type bucket struct {
-	left float64
-	at   time.Time
-}
-
-// Take reports whether an event may be recorded.
-func (s *Strangers) Take(e Event, now time.Time) bool {
-	isKnown := e.User != "" || e.Grant != ""
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case isKnown && e.Decision == Allowed:
-		return true
-	case isKnown:
-		return s.known.take(refusalsPerSecond, now)
-	case e.Decision == Allowed:
-		return s.allowed.take(strangersPerSecond, now)
-	}
-	return s.refused.take(strangersPerSecond, now)
-}
-
-func (b *bucket) take(perSecond float64, now time.Time) bool {
-	if b.at.IsZero() {
-		b.left = atOnce
-	} else {
-		b.left = min(atOnce, b.left+now.Sub(b.at).Seconds()*perSecond)
-	}
-	b.at = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }
 
 // Of returns an event about what the bearer of a token did.

@@ -11,49 +11,6 @@ import (
 	"demo.example/services/internal/token"
 )
 
-// TestStrangers: what anybody can cause is recorded at a rate that no flood
-// raises, and no flood of one kind takes the place of another; what is allowed
-// to somebody always is recorded.
-func TestStrangers(t *testing.T) {
-	var s Strangers
-	now := time.Date(2026, 7, 28, 12, 0, 0, 0, time.UTC)
-	flood := func(e Event) (recorded int) {
-		for range 10_000 {
-			if s.Take(e, now) {
-				recorded++
-			}
-		}
-		return recorded
-	}
-	tests := map[string]struct {
-		event     Event
-		perSecond int
-	}{
-		"a stranger is refused":         {Event{Decision: Refused, Client: "claimed"}, strangersPerSecond},
-		"what strangers may do":         {Event{Decision: Allowed, Kind: ClientChanged}, strangersPerSecond},
-		"a user is refused":             {Event{Decision: Refused, User: "user-1"}, refusalsPerSecond}, // 429, again and again
-		"a grant, and there is no more": {Event{Decision: Failed, Grant: "grant-1"}, 0},
-	}
-	for _, name := range []string{"a stranger is refused", "what strangers may do", "a user is refused"} {
-		if n := flood(tests[name].event); n != atOnce {
-			t.Errorf("%s: %d recorded at once", name, n)
-		}
-	}
-	now = now.Add(10 * time.Second)
-	for _, name := range []string{"a stranger is refused", "what strangers may do", "a user is refused", "a grant, and there is no more"} {
-		if n := flood(tests[name].event); n != 10*tests[name].perSecond {
-			t.Errorf("%s: %d recorded in ten seconds", name, n)
-		}
-	}
-	if n := flood(Event{Decision: Allowed, User: "user-1"}); n != 10_000 {
-		t.Errorf("%d of what a user was allowed", n)
-	}
-	now = now.Add(24 * time.Hour)
-	if n := flood(tests["a stranger is refused"].event); n != atOnce {
-		t.Errorf("%d recorded at once, a day later", n)
-	}
-}
-
 // TestComplete: nobody makes an event larger than it is of use.
 func TestComplete(t *testing.T) {
 	long := strings.Repeat("é", maxField)

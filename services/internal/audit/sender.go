@@ -25,6 +25,9 @@ const (
 	sendTime   = 5 * time.Second // for one batch
 	goodbye    = 2 * time.Second // for what is left when the service stops
 	maxBackoff = 5 * time.Second
+
+	reportEvery = 10 * time.Second // what was given up: a flood must not become one of reports
+	maxReports  = 10               // sent with a batch
 )
 
 // Path is where the authorization server takes events.
@@ -32,7 +35,7 @@ const Path = "/audit"
 
 // Sender is a Recorder that sends events to the authorization server, a few
 // at a time. It keeps what it could not send and tries again; when it must
-// give events up, it says how many in the trail itself.
+// give events up, it says how many, and of whom, in the trail itself.
 type Sender struct {
 	service  string
 	endpoint string
@@ -42,13 +45,14 @@ type Sender struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	strangers Strangers
+	quotas Quotas
 
-	mu    sync.Mutex
-	queue [][]byte // JSON
-	size  int      // bytes in queue
-	lost  int
-	full  chan struct{} // a whole batch waits
+	mu     sync.Mutex
+	queue  [][]byte       // JSON
+	size   int            // bytes in queue
+	lost   map[string]int // events that were given up, by their user
+	report time.Time      // when that is to be told
+	full   chan struct{}  // a whole batch waits
 }
 
 // NewSender returns a sender for one service, which authenticates as the
@@ -56,18 +60,18 @@ type Sender struct {
 func NewSender(service string, authserver url.URL, id string, secret config.Secret, client *http.Client, log *slog.Logger) *Sender {
 	return &Sender{
 		service: service, endpoint: authserver.JoinPath(Path).String(), id: id, secret: secret,
-		client: client, log: log, now: time.Now, full: make(chan struct{}, 1),
+		client: client, log: log, now: time.Now, lost: map[string]int{}, full: make(chan struct{}, 1),
 	}
 }
 
 // Record implements Recorder.
 func (s *Sender) Record(ctx context.Context, e Event) {
 	raw, err := json.Marshal(Complete(ctx, e, s.service, s.now()))
-	wanted := s.strangers.Take(e, s.now())
+	wanted := s.quotas.Take(e, s.now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !wanted || err != nil || len(raw) > maxEvent || s.size+len(raw) > maxQueue {
-		s.lost++
+		s.lose(e.User, 1)
 		return
 	}
 	s.queue = append(s.queue, raw)
@@ -78,6 +82,17 @@ func (s *Sender) Record(ctx context.Context, e Event) {
 		default:
 		}
 	}
+}
+
+// lose counts events of a user that are given up.
+func (s *Sender) lose(user string, events int) {
+	if len(s.lost) == 0 {
+		s.report = s.now().Add(reportEvery)
+	}
+	if len(s.lost) >= maxUsers {
+		user = ""
+	}
+	s.lost[bounded(user)] += events
 }
 
 // Start begins to send. Call stop when nothing is recorded any more: it sends
@@ -114,7 +129,7 @@ func (s *Sender) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
-		err := s.flush(ctx)
+		err := s.flush(ctx, false)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			if !failing {
@@ -133,36 +148,66 @@ func (s *Sender) run(ctx context.Context) {
 func (s *Sender) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
 	defer cancel()
-	if err := s.flush(ctx); err != nil {
+	if err := s.flush(ctx, true); err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.log.Error("audit events lost", "events", len(s.queue)+s.lost, "error", err.Error())
+		events := len(s.queue)
+		for _, n := range s.lost {
+			events += n
+		}
+		s.log.Error("audit events lost", "events", events, "error", err.Error())
 	}
 }
 
-// flush sends all that waits, a batch at a time, and before it how many events
-// were lost.
-func (s *Sender) flush(ctx context.Context) error {
+// flush sends all that waits, a batch at a time, and with it what was lost when
+// that is due, or this is the last time.
+func (s *Sender) flush(ctx context.Context, last bool) error {
+	lost := s.takeLost(last)
 	for {
-		batch, lost := s.next()
-		if len(batch) == 0 && lost == 0 {
+		batch, reports := s.next(), lost[:min(len(lost), maxReports)]
+		if len(batch) == 0 && len(reports) == 0 {
 			return nil
 		}
-		err := s.send(ctx, batch, lost)
+		err := s.send(ctx, batch, reports)
 		s.mu.Lock()
 		switch {
 		case err == nil:
 			s.drop(len(batch))
-			s.lost -= lost
+			lost = lost[len(reports):]
 		case errors.Is(err, errRefused): // sending these again would not help
 			s.drop(len(batch))
-			s.lost += len(batch)
+			s.lose("", len(batch))
+		}
+		if err != nil {
+			for _, l := range lost {
+				s.lose(l.user, l.events)
+			}
 		}
 		s.mu.Unlock()
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// loss is how many events of a user were given up.
+type loss struct {
+	user   string
+	events int
+}
+
+// takeLost returns what was lost when that is to be told, and counts from zero.
+func (s *Sender) takeLost(now bool) (lost []loss) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !now && s.now().Before(s.report) {
+		return nil
+	}
+	for user, events := range s.lost {
+		lost = append(lost, loss{user, events})
+	}
+	clear(s.lost)
+	return lost
 }
 
 // drop removes the first n events.
@@ -176,9 +221,8 @@ func (s *Sender) drop(n int) {
 	}
 }
 
-// next returns the batch to send, which it leaves in the queue, and how many
-// events were lost.
-func (s *Sender) next() (batch [][]byte, lost int) {
+// next returns the batch to send, which it leaves in the queue.
+func (s *Sender) next() [][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	size, n := 0, 0
@@ -186,17 +230,17 @@ func (s *Sender) next() (batch [][]byte, lost int) {
 		size += len(s.queue[n]) + 1 // and a comma
 		n++
 	}
-	return s.queue[:n:n], s.lost
+	return s.queue[:n:n]
 }
 
 // errRefused says that the authorization server does not want a batch.
 var errRefused = errors.New("refused")
 
-func (s *Sender) send(ctx context.Context, batch [][]byte, lost int) error {
+func (s *Sender) send(ctx context.Context, batch [][]byte, lost []loss) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
-	if lost > 0 {
-		e := Event{Kind: Lost, Decision: Failed, Detail: map[string]string{"events": strconv.Itoa(lost)}}
+	for _, l := range lost {
+		e := Event{Kind: Lost, Decision: Failed, User: l.user, Detail: map[string]string{"events": strconv.Itoa(l.events)}}
 		raw, err := json.Marshal(Complete(ctx, e, s.service, s.now()))
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -124,13 +125,13 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestLost: what cannot be kept is counted, and the trail says so.
+// TestLost: what cannot be kept is counted, and the trail says so, and of whom.
 func TestLost(t *testing.T) {
 	tests := map[string]func(s *Sender, c *collector) (want []string){
 		"too large": func(s *Sender, _ *collector) []string {
 			long := strings.Repeat("<", maxEvent) // escaped, each takes six bytes
 			s.Record(context.Background(), Event{ID: "large", Reason: long, Client: long})
-			return []string{"1"}
+			return []string{" 1"}
 		},
 		"too many": func(s *Sender, c *collector) []string {
 			c.set(503)
@@ -138,19 +139,39 @@ func TestLost(t *testing.T) {
 			for lost < 20 {
 				s.Record(context.Background(), Event{Decision: Allowed, User: "user-1", Reason: strings.Repeat("x", maxField)})
 				s.mu.Lock()
-				lost = s.lost
+				lost = s.lost["user-1"]
 				s.mu.Unlock()
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			c.set(0)
-			return []string{strconv.Itoa(lost)}
+			return []string{"user-1 " + strconv.Itoa(lost)}
 		},
 		"a flood of strangers": func(s *Sender, _ *collector) []string {
-			for range atOnce + 50 {
+			for range 1050 {
 				s.Record(context.Background(), Event{Kind: Access, Decision: Refused, Reason: "unknown token"})
 			}
-			return []string{"50"}
+			return []string{" 50"}
+		},
+		"a flood of two users": func(s *Sender, _ *collector) []string {
+			for range 650 {
+				s.Record(context.Background(), Event{Kind: ToolCall, Decision: Allowed, User: "user-1"})
+			}
+			for range 670 {
+				s.Record(context.Background(), Event{Kind: ToolCall, Decision: Allowed, User: "user-2"})
+			}
+			return []string{"user-1 50", "user-2 70"}
+		},
+		"of many users, more than fit into a batch": func(s *Sender, _ *collector) (want []string) {
+			for i := range 100 {
+				user := fmt.Sprintf("user-%02d", i) + strings.Repeat("x", maxField-10)
+				for range 601 {
+					s.quotas.Take(Event{Kind: ToolCall, Decision: Allowed, User: user}, s.now())
+				}
+				s.Record(context.Background(), Event{Kind: ToolCall, Decision: Allowed, User: user})
+				want = append(want, user+" 1")
+			}
+			return want
 		},
 		"refused": func(s *Sender, c *collector) []string {
 			c.set(400)
@@ -158,7 +179,7 @@ func TestLost(t *testing.T) {
 			time.Sleep(flushEvery + time.Millisecond)
 			synctest.Wait()
 			c.set(0)
-			return []string{"1"}
+			return []string{" 1"}
 		},
 	}
 	for name, do := range tests {
@@ -172,13 +193,38 @@ func TestLost(t *testing.T) {
 				var got []string
 				for _, e := range c.got {
 					if e.Kind == Lost {
-						got = append(got, e.Detail["events"])
+						got = append(got, e.User+" "+e.Detail["events"])
 					}
 				}
+				slices.Sort(got)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Error(diff)
 				}
 			})
 		})
 	}
+}
+
+// TestFloodOfReports: what is lost all the time is told now and then.
+func TestFloodOfReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &collector{}
+		s, stop := start(c)
+		const flood, each = time.Minute, 10 * time.Millisecond
+		for range flood / each {
+			s.Record(t.Context(), Event{Kind: ToolCall, Decision: Allowed, User: "user-1"})
+			time.Sleep(each)
+		}
+		stop()
+		reports, lost := 0, 0
+		for _, e := range c.got {
+			if e.Kind == Lost {
+				n, _ := strconv.Atoi(e.Detail["events"])
+				reports, lost = reports+1, lost+n
+			}
+		}
+		if kept := len(c.got) - reports; kept > 661 || kept+lost != int(flood/each) || reports > int(flood/reportEvery)+1 {
+			t.Errorf("%d kept, %d lost, in %d reports", kept, lost, reports)
+		}
+	})
 }
