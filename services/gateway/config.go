@@ -38,7 +38,7 @@ type settings struct {
 	// token is taken while its revocation stream is connected; otherwise it is
 	// a second. A revoked token passes for a second at most in either case.
 	TokenCacheTTL   time.Duration `env:"TOKEN_CACHE_TTL" envDefault:"60s"`
-	TokenCacheBytes int           `env:"TOKEN_CACHE_BYTES" envDefault:"33554432"` // memory for answers about tokens, about a kilobyte each
+	TokenCacheBytes int           `env:"TOKEN_CACHE_BYTES" envDefault:"33554432"` // memory for answers about tokens, about a kilobyte each; the container (`mem_limit` in compose.yaml) needs twice as much and 32 MiB
 
 	// What one service may keep waiting, so that the others are not.
 	UpstreamConcurrency int `env:"UPSTREAM_CONCURRENCY" envDefault:"1024"` // requests at each service at a time; one more is answered 503
