@@ -12,6 +12,10 @@ import (
 	"demo.example/services/internal/site"
 )
 
+// serviceName is what the service is called: in its log, in its certificate, and as a
+// client of the authorization server, which knows its services by these names.
+const serviceName = "gateway"
+
 // settings of the gateway, from the environment.
 type settings struct {
 	site.Site
@@ -31,7 +35,6 @@ type settings struct {
 	MailURL       url.URL `env:"MAIL_URL" envDefault:"http://127.0.0.1:8084"`
 
 	// What the gateway shows to the authorization server to introspect.
-	ClientID         string `env:"CLIENT_ID" envDefault:"gateway"`
 	ClientSecretFile string `env:"CLIENT_SECRET_FILE" envDefault:"/run/secrets/client-gateway"`
 
 	// TokenCacheTTL is for how long the authorization server's word on a

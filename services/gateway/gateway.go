@@ -44,16 +44,16 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(32<<20 + 2*int64(cfg.TokenCacheBytes))
 
-	log := service.Logger(stderr, "gateway", cfg.LogLevel)
+	log := service.Logger(stderr, serviceName, cfg.LogLevel)
 	cert, err := loadCertificate(cfg, log)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	if cfg.identity, err = mtls.Load(cfg.Settings, "gateway", log); err != nil {
+	if cfg.identity, err = mtls.Load(cfg.Settings, serviceName, log); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 
-	sender := audit.NewSender("gateway", cfg.AuthserverURL, cfg.ClientID, secret, &http.Client{Transport: newTransport(cfg.identity)}, log)
+	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, &http.Client{Transport: newTransport(cfg.identity)}, log)
 	defer sender.Start()()
 	cfg.audit = sender
 	handler, follower := newHandler(cfg, secret, log)
@@ -82,7 +82,7 @@ func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Hand
 	}
 	as := &introspector{
 		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
-		ClientID: cfg.ClientID,
+		ClientID: serviceName,
 		Secret:   secret,
 		Client: &http.Client{
 			// Apart from the way of browsers to the same service: a flood of
@@ -95,7 +95,7 @@ func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Hand
 		Now: time.Now,
 	}
 	follower := &revocation.Follower{
-		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: cfg.ClientID, Secret: secret, Client: as.Client,
+		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: serviceName, Secret: secret, Client: as.Client,
 		Watch: revocation.NewWatch(cfg.TokenCacheTTL, time.Now), Log: log,
 	}
 	tokens := newTokenCache(cfg.TokenCacheBytes, follower.Watch, time.Now, as.phantom)

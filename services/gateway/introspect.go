@@ -98,7 +98,7 @@ func (i *introspector) introspect(ctx context.Context, opaque string) (string, e
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		return "", errors.New("introspection: the authorization server refuses our credentials; check CLIENT_ID and CLIENT_SECRET_FILE")
+		return "", errors.New("introspection: the authorization server refuses our credentials; check CLIENT_SECRET_FILE")
 	case resp.StatusCode != http.StatusOK:
 		return "", fmt.Errorf("introspection: unexpected status %d", resp.StatusCode)
 	case len(body) > maxIntrospection:

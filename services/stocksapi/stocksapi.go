@@ -26,6 +26,10 @@ import (
 	"demo.example/services/stocksapi/store/sqlite"
 )
 
+// serviceName is what the service is called: in its log, in its certificate, and as a
+// client of the authorization server, which knows its services by these names.
+const serviceName = "stocksapi"
+
 // settings is what the service is configured with.
 type settings struct {
 	site.Site
@@ -36,7 +40,6 @@ type settings struct {
 	LogLevel      slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 
 	// What the API shows to the authorization server to report its decisions.
-	ClientID         string `env:"CLIENT_ID,notEmpty" envDefault:"stocksapi"`
 	ClientSecretFile string `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksapi"`
 }
 
@@ -64,7 +67,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	log := service.Logger(stderr, "stocksapi", cfg.LogLevel)
+	log := service.Logger(stderr, serviceName, cfg.LogLevel)
 	stocks, err := loadCatalog()
 	if err != nil {
 		return err
@@ -74,14 +77,14 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 		return fmt.Errorf("ORDERS_FILE: %w", err)
 	}
 	defer orders.Close()
-	identity, err := mtls.Load(cfg.Settings, "stocksapi", log)
+	identity, err := mtls.Load(cfg.Settings, serviceName, log)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	transport := &http.Transport{IdleConnTimeout: time.Minute} // no proxy between services, whatever the environment says
 	identity.Secure(transport)
 	client := &http.Client{Transport: transport}
-	sender := audit.NewSender("stocksapi", cfg.AuthserverURL, cfg.ClientID, secret, client, log)
+	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, client, log)
 	defer sender.Start()()
 	jwks := cfg.AuthserverURL.JoinPath("jwks").String()
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.APIResource(), jwks, client)

@@ -32,6 +32,10 @@ import (
 	"demo.example/services/internal/token"
 )
 
+// serviceName is what the service is called: in its log, in its certificate, and as a
+// client of the authorization server, which knows its services by these names.
+const serviceName = "stocksmcp"
+
 // settings is what the service is configured with.
 type settings struct {
 	site.Site
@@ -40,7 +44,6 @@ type settings struct {
 	AuthserverURL    url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys and token exchange
 	StocksapiURL     url.URL    `env:"STOCKSAPI_URL" envDefault:"http://127.0.0.1:8083"`
 	patience         patience   // not a setting: tests have less
-	ClientID         string     `env:"CLIENT_ID,notEmpty" envDefault:"stocksmcp"` // as which it exchanges tokens
 	ClientSecretFile string     `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksmcp"`
 	LogLevel         slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 
@@ -102,12 +105,12 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 	// save a tenth to a fifth of the CPU of a call; idle it costs nothing.
 	debug.SetGCPercent(400)
 
-	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
-	if cfg.identity, err = mtls.Load(cfg.Settings, "stocksmcp", log); err != nil {
+	log := service.Logger(stderr, serviceName, cfg.LogLevel)
+	if cfg.identity, err = mtls.Load(cfg.Settings, serviceName, log); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	// Only the gateway reaches this service, so the request id is its own.
-	sender := audit.NewSender("stocksmcp", cfg.AuthserverURL, cfg.ClientID, secret, &http.Client{Transport: cfg.transport()}, log)
+	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, &http.Client{Transport: cfg.transport()}, log)
 	defer sender.Start()()
 	cfg.audit = sender
 	server, follower := newServer(cfg, secret, log, extend)
@@ -131,13 +134,13 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	follower := &revocation.Follower{
-		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: cfg.ClientID, Secret: secret, Client: client,
+		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: serviceName, Secret: secret, Client: client,
 		Watch: revocation.NewWatch(exchangeTTL, time.Now), Log: log,
 	}
 	up := &upstream{
 		Tokens: newExchange(exchangeConfig{
 			URL:      cfg.AuthserverURL.JoinPath("token").String(),
-			ClientID: cfg.ClientID,
+			ClientID: serviceName,
 			Secret:   secret,
 			Client:   client,
 			Revoked:  follower.Watch,
@@ -155,7 +158,7 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func
 			Approvals: &approvals{
 				URL:      cfg.AuthserverURL.JoinPath("approvals"),
 				Origin:   cfg.Issuer(),
-				ClientID: cfg.ClientID,
+				ClientID: serviceName,
 				Secret:   secret,
 				Client:   client,
 				Patience: cfg.patience,

@@ -149,7 +149,7 @@ func (f *Follower) open(ctx context.Context, cancel func()) (io.ReadCloser, erro
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		err = errors.New("the authorization server refuses our credentials; check CLIENT_ID and CLIENT_SECRET_FILE")
+		err = errors.New("the authorization server refuses our credentials; check CLIENT_SECRET_FILE")
 	case resp.StatusCode != http.StatusOK || media != MediaType:
 		err = fmt.Errorf("unexpected answer: status %d, type %q", resp.StatusCode, media)
 	case !inTime:
