@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"demo.example/services/internal/dpop"
+	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
 	"demo.example/services/internal/site"
@@ -51,7 +52,7 @@ func routes(cfg settings) []route {
 		},
 		{
 			Host: "mcp", Service: "The MCP server", Upstream: cfg.StocksmcpURL,
-			Serves: only("/"), MaxBody: 4 << 20,
+			Serves: only("/"), MaxBody: httpserver.MaxMessage,
 			Streams: true, // server-sent events
 			Resource: &resource{
 				ID: cfg.MCPResource(), Name: "Stocks MCP server", Scope: oauth.ScopeStocksRead,
@@ -60,7 +61,7 @@ func routes(cfg settings) []route {
 		},
 		{
 			Host: "api", Service: "The stocks API", Upstream: cfg.StocksapiURL,
-			Serves: anyOf(below("/stocks"), below("/orders"), only("/openapi.json")), MaxBody: 1 << 20,
+			Serves: anyOf(below("/stocks"), below("/orders"), only("/openapi.json")), MaxBody: httpserver.MaxMessage,
 			Public: only("/openapi.json"), // how to call it is no secret
 			Resource: &resource{
 				ID: cfg.APIResource(), Name: "Stocks API", Scope: oauth.ScopeStocksRead,

@@ -8,10 +8,10 @@ import (
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
-)
 
-// maxBody bounds a message, in bytes.
-const maxBody = 1 << 20
+	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/problem"
+)
 
 // checkHeaders adds what the SDK's handler lacks of the specification of
 // 2026-07-28:
@@ -26,7 +26,11 @@ func checkHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			http.Error(w, "MCP messages are sent with POST.", http.StatusMethodNotAllowed)
+			problem.Write(w, r, &problem.Details{
+				Status: http.StatusMethodNotAllowed,
+				Title:  "Method not allowed",
+				Detail: "Send MCP messages with POST.",
+			})
 			return
 		}
 		for _, name := range []string{"Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {
@@ -55,7 +59,7 @@ func writeRPCError(w http.ResponseWriter, r *http.Request, code int, message str
 		Data    any    `json:"data,omitempty"`
 	}
 	w.Header().Set("Content-Type", "application/json")
-	id := requestID(http.MaxBytesReader(w, r.Body, maxBody))
+	id := requestID(http.MaxBytesReader(w, r.Body, httpserver.MaxMessage))
 	w.WriteHeader(http.StatusBadRequest)
 	_ = json.NewEncoder(w).Encode(struct { // a client that hung up cannot be told so
 		Version string          `json:"jsonrpc"`

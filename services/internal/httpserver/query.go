@@ -2,6 +2,10 @@ package httpserver
 
 import "strings"
 
+// MaxMessage bounds the body of a request to the MCP server, at the gateway and
+// at the server itself, and to the API, in bytes.
+const MaxMessage = 1 << 20
+
 // Limits of a request's query: far above what any client of ours sends. The
 // gateway refuses what is beyond them, so no service may send a browser to such
 // an address.
