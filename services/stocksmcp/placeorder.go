@@ -50,13 +50,14 @@ func (t *placeOrder) addTo(server *mcp.Server) {
 		Title: "Place an order",
 		Description: "Buys or sells shares of one stock in the region of the signed-in user, at once and at the limit or better, or not at all. " +
 			"The user has to approve the order on a page that this tool asks to open. Use it only for an order that the user asked for.",
-		InputSchema: json.RawMessage(`{"type": "object", "additionalProperties": false,
+		InputSchema: json.RawMessage(fmt.Appendf(nil, `{"type": "object", "additionalProperties": false,
 			"required": ["symbol", "side", "quantity", "limit_price"], "properties": {
-			"symbol": ` + symbolSchema + `,
+			"symbol": %s,
 			"side": {"type": "string", "enum": ["buy", "sell"]},
-			"quantity": {"type": "integer", "minimum": 1, "maximum": 10000, "description": "shares"},
-			"limit_price": {"type": "string", "pattern": "^(0|[1-9][0-9]{0,7})(\\.[0-9]{1,2})?$",
-				"description": "decimal number, in the currency of the stock: the most to pay for a share, or the least to sell one for"}}}`),
+			"quantity": {"type": "integer", "minimum": 1, "maximum": %d, "description": "shares"},
+			"limit_price": {"type": "string", "pattern": %q,
+				"description": "decimal number, in the currency of the stock: the most to pay for a share, or the least to sell one for"}}}`,
+			symbolSchema, token.MaxOrderQuantity, token.LimitPriceForm())),
 		// Money is spent, and calling again spends it again.
 		Annotations: &mcp.ToolAnnotations{
 			Title: "Place an order", DestructiveHint: &destructive, OpenWorldHint: &closedWorld,

@@ -207,6 +207,7 @@ func TestOrdersInVain(t *testing.T) {
 		"a number as price":             {nil, order(map[string]any{"limit_price": 400}), "validating"},
 		"an exponent":                   {nil, order(map[string]any{"limit_price": "4e2"}), "validating"},
 		"too many decimal places":       {nil, order(map[string]any{"limit_price": "400.001"}), "validating"},
+		"too high a price":              {nil, order(map[string]any{"limit_price": "100000000"}), "validating"},
 		"currency of its own":           {nil, order(map[string]any{"currency": "EUR"}), "validating"},
 		"approval of its own":           {nil, order(map[string]any{"approval": "APPROVAL1"}), "validating"},
 	}
