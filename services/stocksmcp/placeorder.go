@@ -114,8 +114,8 @@ func (t *placeOrder) place(ctx context.Context, req *mcp.CallToolRequest, in ord
 func (t *placeOrder) ask(ctx context.Context, req *mcp.CallToolRequest, in orderArguments) (w waitingOrder, a approval, err error) {
 	claims := token.ClaimsFrom(ctx)
 	if claims.ClientAssuranceLevel < 2 { // the stocks API would refuse the approved order
-		return w, a, explanation("Orders are for clients that somebody vouches for, and this one only registered itself. " +
-			"Use a client with a metadata document, or have an administrator register it.")
+		return w, a, explanation(fmt.Sprintf("Orders need client_assurance_level 2, and this client has %d. "+
+			"Use a client with a metadata document or one that authenticates with a key.", claims.ClientAssuranceLevel))
 	}
 	s, err := t.Upstream.get(ctx, strings.ToUpper(in.Symbol))
 	if err != nil {
