@@ -53,7 +53,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 		return fmt.Errorf("configuration: %w", err)
 	}
 
-	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, &http.Client{Transport: newTransport(cfg.identity)}, log)
+	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, httpserver.NewClient(newTransport(cfg.identity)), log)
 	defer sender.Start()()
 	cfg.audit = sender
 	handler, follower := newHandler(cfg, secret, log)
@@ -84,15 +84,10 @@ func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Hand
 		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
 		ClientID: serviceName,
 		Secret:   secret,
-		Client: &http.Client{
-			// Apart from the way of browsers to the same service: a flood of
-			// sign-ins keeps no token from being judged.
-			Transport: httpserver.Transport{Base: way("introspection", cfg.AuthserverURL)},
-			// A redirect is not an answer to introspection, and following one
-			// would carry the token and our credentials elsewhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		Now: time.Now,
+		// Apart from the way of browsers to the same service: a flood of
+		// sign-ins keeps no token from being judged.
+		Client: httpserver.NewClient(way("introspection", cfg.AuthserverURL)),
+		Now:    time.Now,
 	}
 	follower := &revocation.Follower{
 		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: serviceName, Secret: secret, Client: as.Client,

@@ -83,7 +83,7 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	}
 	transport := &http.Transport{IdleConnTimeout: time.Minute} // no proxy between services, whatever the environment says
 	identity.Secure(transport)
-	client := &http.Client{Transport: transport}
+	client := httpserver.NewClient(transport)
 	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, client, log)
 	defer sender.Start()()
 	jwks := cfg.AuthserverURL.JoinPath("jwks").String()

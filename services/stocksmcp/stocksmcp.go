@@ -110,7 +110,7 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 		return fmt.Errorf("configuration: %w", err)
 	}
 	// Only the gateway reaches this service, so the request id is its own.
-	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, &http.Client{Transport: cfg.transport()}, log)
+	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, httpserver.NewClient(cfg.transport()), log)
 	defer sender.Start()()
 	cfg.audit = sender
 	server, follower := newServer(cfg, secret, log, extend)
@@ -128,11 +128,7 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 // newServer connects the parts. The follower tells them what was revoked, once
 // it runs.
 func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func(*mcp.Server)) (http.Handler, *revocation.Follower) {
-	client := &http.Client{
-		Transport: httpserver.Transport{Base: cfg.transport()},
-		// A redirect would carry a token to where nobody configured it.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := httpserver.NewClient(cfg.transport())
 	follower := &revocation.Follower{
 		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: serviceName, Secret: secret, Client: client,
 		Watch: revocation.NewWatch(exchangeTTL, time.Now), Log: log,

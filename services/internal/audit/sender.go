@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"demo.example/services/internal/config"
+	"demo.example/services/internal/oauth"
 )
 
 const (
@@ -208,7 +209,7 @@ func (s *Sender) send(ctx context.Context, batch [][]byte, lost int) error {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.SetBasicAuth(url.QueryEscape(s.service), url.QueryEscape(string(s.secret))) // encoded as in RFC 6749 §2.3.1
+	oauth.SetClientAuth(req, s.service, string(s.secret))
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return err
