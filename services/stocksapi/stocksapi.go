@@ -43,15 +43,9 @@ type settings struct {
 	ClientSecretFile string `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksapi"`
 }
 
-// Validate reports the first setting that cannot be used.
+// Validate reports every setting that cannot be used, by its variable.
 func (s settings) Validate() error {
-	if err := s.Site.Validate(); err != nil {
-		return err
-	}
-	if u := s.AuthserverURL; u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("AUTHSERVER_URL: is not a URL such as http://127.0.0.1:8081")
-	}
-	return nil
+	return errors.Join(s.Site.Validate(), config.CheckServiceURL("AUTHSERVER_URL", s.AuthserverURL))
 }
 
 // Run serves the API until ctx ends.

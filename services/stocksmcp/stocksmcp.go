@@ -51,20 +51,13 @@ type settings struct {
 	identity *mtls.Identity // among the services; read from Settings
 }
 
-// Validate reports the first setting that cannot be used.
+// Validate reports every setting that cannot be used, by its variable.
 func (s settings) Validate() error {
 	return errors.Join(
 		s.Site.Validate(),
-		checkURL("AUTHSERVER_URL", s.AuthserverURL),
-		checkURL("STOCKSAPI_URL", s.StocksapiURL),
+		config.CheckServiceURL("AUTHSERVER_URL", s.AuthserverURL),
+		config.CheckServiceURL("STOCKSAPI_URL", s.StocksapiURL),
 	)
-}
-
-func checkURL(variable string, u url.URL) error {
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("%s: is not a URL such as http://127.0.0.1:8081", variable)
-	}
-	return nil
 }
 
 // transport returns connections to the other services, which know this one by
