@@ -48,15 +48,19 @@ func (s settings) Validate() error {
 	return errors.Join(s.Site.Validate(), config.CheckServiceURL("AUTHSERVER_URL", s.AuthserverURL))
 }
 
+// Main is Run for a process of its own, whose garbage collector it may set.
+func Main(ctx context.Context, environ []string, stderr io.Writer) error {
+	// As in the MCP server: answers leave garbage, and little is kept.
+	debug.SetGCPercent(400)
+	return Run(ctx, environ, stderr)
+}
+
 // Run serves the API until ctx ends.
 func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	cfg, err := config.Parse[settings](environ)
 	if err != nil {
 		return err
 	}
-	// As in the MCP server: answers leave garbage, and little is kept.
-	debug.SetGCPercent(400)
-
 	secret, err := config.ReadSecret("CLIENT_SECRET_FILE", cfg.ClientSecretFile)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
