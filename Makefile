@@ -6,6 +6,7 @@
 #   DOMAIN, HTTPS_PORT     where it is reached: demo.localhost, 8443
 #   RUN_DIR, CERTS_DIR     where generated files go: .run, certs
 #   BROWSER=1              make tour: sign in with your own browser
+#   REQUESTS_PER_USER=...  and what docs/configuration.md marks of the services
 # What is left out is as in the last `make up`, until `make clean`. Whether set
 # on the command line or in the environment, they reach every program that make
 # runs.

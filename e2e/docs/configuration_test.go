@@ -38,8 +38,7 @@ var meanings = map[string]string{
 	"STOCKSAPI_URL":         "where the stocks API is reached",
 	"MAIL_URL":              "where the inbox is reached",
 	"TLS_KEY_FILE":          "its private key",
-	"CLIENT_ID":             "name of the service at the authorization server",
-	"CLIENT_SECRET_FILE":    "file with its secret",
+	"CLIENT_SECRET_FILE":    "file with the secret by which the service authenticates at the authorization server",
 	"SMTP_ADDR":             "mail server",
 	"MAIL_FROM":             "sender address of the passcode mails",
 	"ALLOWED_ORIGINS":       "web pages that may call from a browser; the default is MCP Inspector's",
@@ -107,7 +106,7 @@ func TestConfiguration(t *testing.T) {
 	const doc = "docs/configuration.md"
 	var tables strings.Builder
 	for _, c := range configured {
-		fmt.Fprintf(&tables, "\n## %s\n\n| variable | default | meaning |\n|---|---|---|\n%s", c.title, rows(t, c.dir))
+		fmt.Fprintf(&tables, "\n## %s\n\n| variable | default | `make up` | meaning |\n|---|---|---|---|\n%s", c.title, rows(t, c.dir))
 	}
 	got := read(t, doc)
 	if !generated.MatchString(got) {
@@ -120,9 +119,20 @@ func TestConfiguration(t *testing.T) {
 	mend(t, doc, got, want, "the tables are out of date")
 }
 
+// handedOn are the settings that compose.yaml takes from `make up`; a test of
+// package deploy compares it with the other runtime, and service by service.
+var handedOn = regexp.MustCompile(`(?m)^ +([A-Z_]+): \$\{([A-Z_]+):-`)
+
 // rows returns a row for each field with an env tag in the package.
 func rows(t *testing.T, dir string) string {
 	t.Helper()
+	mark := map[string]string{}
+	for _, m := range handedOn.FindAllStringSubmatch(read(t, "compose.yaml"), -1) {
+		mark[m[1]] = "yes"
+	}
+	if dir == "services/internal/deploy" { // for make itself
+		mark = map[string]string{"RUNTIME": "yes", "RUN_DIR": "yes", "CERTS_DIR": "yes", "COMPOSE_PROJECT_NAME": "yes"}
+	}
 	var out strings.Builder
 	for _, field := range fields(t, dir) {
 		text, err := strconv.Unquote(field.Tag.Value)
@@ -142,7 +152,7 @@ func rows(t *testing.T, dir string) string {
 		if meaning == "" {
 			t.Errorf("%s: %s has no comment that says what it is for", dir, name)
 		}
-		fmt.Fprintf(&out, "| `%s` | %s | %s |\n", name, strings.Replace(value, "``", "", 1), meaning)
+		fmt.Fprintf(&out, "| `%s` | %s | %s | %s |\n", name, strings.Replace(value, "``", "", 1), mark[name], meaning)
 	}
 	return out.String()
 }

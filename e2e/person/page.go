@@ -50,14 +50,6 @@ func (p *Page) Offers(name, value string) bool {
 // Passcode returns the passcode that the mail for this page brought.
 func (p *Page) Passcode() string { return p.passcode }
 
-// Hidden returns the value of a hidden field.
-func (p *Page) Hidden(name string) string {
-	if p.form == nil {
-		return ""
-	}
-	return p.form.hidden.Get(name)
-}
-
 // maxPage bounds a page, in bytes.
 const maxPage = 1 << 20
 

@@ -49,7 +49,6 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) (err error) {
 		return err
 	}
 	log := service.Logger(stderr, "authserver", cfg.LogLevel)
-	slog.SetDefault(log) // zitadel/oidc logs there
 	identity, err := mtls.Load(cfg.Settings, "authserver", log)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)

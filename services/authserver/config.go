@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/mail"
-	"net/url"
 	"path/filepath"
 	"time"
 
 	"demo.example/services/authserver/keys"
+	"demo.example/services/internal/config"
 	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/site"
 )
@@ -68,8 +68,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("MAIL_FROM: %q is not an email address", c.MailFrom)
 	}
 	for _, o := range c.AllowedOrigins {
-		if u, err := url.Parse(o); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != o {
-			return fmt.Errorf("ALLOWED_ORIGINS: %q is not an origin such as https://client.example", o)
+		if err := config.CheckWebOrigin("ALLOWED_ORIGINS", o); err != nil {
+			return err
 		}
 	}
 	if c.KeyLifetime < keys.MinLifetime {

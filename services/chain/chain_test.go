@@ -66,7 +66,8 @@ func startChain(t testing.TB, users []*user) *chain {
 	}
 
 	front, login, mcp, api := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
-	inside := []string{"AUTHSERVER_URL=http://" + login, "STOCKSMCP_URL=http://" + mcp, "STOCKSAPI_URL=http://" + api}
+	inside := []string{"AUTHSERVER_URL=http://" + login, "STOCKSMCP_URL=http://" + mcp, "STOCKSAPI_URL=http://" + api,
+		"CLIENT_ID=somebody"} // is no setting: the authorization server knows its services by name
 	c.run(t, login, authserver.Run, "LISTEN_ADDR="+login, "SECRETS_DIR="+dir, "DATABASE_FILE="+filepath.Join(dir, "authserver.db"))
 	c.run(t, api, stocksapi.Run, append(inside, "LISTEN_ADDR="+api, "ORDERS_FILE="+filepath.Join(dir, "orders.db"), "CLIENT_SECRET_FILE="+filepath.Join(dir, "client-stocksapi"))...)
 	c.run(t, mcp, stocksmcp.Run, append(inside, "LISTEN_ADDR="+mcp, "CLIENT_SECRET_FILE="+filepath.Join(dir, "client-stocksmcp"))...)

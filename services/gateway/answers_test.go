@@ -207,7 +207,7 @@ func TestCertificatesAreVerified(t *testing.T) {
 // TestMethodOverride: attack G11. The method is the one of the request line.
 func TestMethodOverride(t *testing.T) {
 	d := start(t)
-	d.do(t, "POST", testSite.Origin("login")+"/x?_method=DELETE", "_method=DELETE",
+	d.do(t, "POST", testSite.Origin("login")+"/token?_method=DELETE", "_method=DELETE",
 		"X-HTTP-Method-Override", "DELETE", "X-HTTP-Method", "DELETE", "X-Method-Override", "DELETE", "Content-Type", "application/x-www-form-urlencoded")
 	seen := d.login.taken()
 	if len(seen) != 1 || seen[0].Method != "POST" {

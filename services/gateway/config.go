@@ -8,9 +8,14 @@ import (
 	"time"
 
 	"demo.example/services/internal/audit"
+	"demo.example/services/internal/config"
 	"demo.example/services/internal/mtls"
 	"demo.example/services/internal/site"
 )
+
+// serviceName is what the service is called: in its log, in its certificate, and as a
+// client of the authorization server, which knows its services by these names.
+const serviceName = "gateway"
 
 // settings of the gateway, from the environment.
 type settings struct {
@@ -31,14 +36,13 @@ type settings struct {
 	MailURL       url.URL `env:"MAIL_URL" envDefault:"http://127.0.0.1:8084"`
 
 	// What the gateway shows to the authorization server to introspect.
-	ClientID         string `env:"CLIENT_ID" envDefault:"gateway"`
 	ClientSecretFile string `env:"CLIENT_SECRET_FILE" envDefault:"/run/secrets/client-gateway"`
 
 	// TokenCacheTTL is how long an introspection answer is reused while the
 	// revocation stream is connected; without the stream it is one second.
 	// Either way a revoked token is refused within a second.
 	TokenCacheTTL   time.Duration `env:"TOKEN_CACHE_TTL" envDefault:"60s"`
-	TokenCacheBytes int           `env:"TOKEN_CACHE_BYTES" envDefault:"33554432"` // memory for answers about tokens, about a kilobyte each
+	TokenCacheBytes int           `env:"TOKEN_CACHE_BYTES" envDefault:"33554432"` // memory for answers about tokens, about a kilobyte each; the container (`mem_limit` in compose.yaml) needs twice as much and 32 MiB
 
 	// What one service may keep waiting, so that the others are not.
 	UpstreamConcurrency int `env:"UPSTREAM_CONCURRENCY" envDefault:"1024"` // requests that each service handles at a time; one more is answered 503
@@ -69,18 +73,10 @@ const maxTokenCacheTTL = time.Minute
 
 // Validate reports every setting that cannot be used, by its variable.
 func (s settings) Validate() error {
-	errs := []error{s.Site.Validate()}
-	for _, upstream := range []struct {
-		variable string
-		url      url.URL
-	}{
-		{"AUTHSERVER_URL", s.AuthserverURL}, {"STOCKSMCP_URL", s.StocksmcpURL},
-		{"STOCKSAPI_URL", s.StocksapiURL}, {"MAIL_URL", s.MailURL},
-	} {
-		if !isOrigin(upstream.url) {
-			errs = append(errs, fmt.Errorf("%s: %q is not scheme, host and port alone, such as http://127.0.0.1:8081",
-				upstream.variable, upstream.url.Redacted()))
-		}
+	errs := []error{
+		s.Site.Validate(),
+		config.CheckServiceURL("AUTHSERVER_URL", s.AuthserverURL), config.CheckServiceURL("STOCKSMCP_URL", s.StocksmcpURL),
+		config.CheckServiceURL("STOCKSAPI_URL", s.StocksapiURL), config.CheckServiceURL("MAIL_URL", s.MailURL),
 	}
 	if s.TokenCacheTTL <= 0 || s.TokenCacheTTL > maxTokenCacheTTL {
 		errs = append(errs, fmt.Errorf("TOKEN_CACHE_TTL: %s is not above zero and at most %s",
@@ -103,16 +99,7 @@ func (s settings) Validate() error {
 		}
 	}
 	for _, origin := range s.AllowedOrigins {
-		u, err := url.Parse(origin)
-		if err != nil || !isOrigin(*u) || u.Path != "" || u.String() != origin {
-			errs = append(errs, fmt.Errorf("ALLOWED_ORIGINS: %q is not an origin as a browser sends it, such as http://localhost:6274", origin))
-		}
+		errs = append(errs, config.CheckWebOrigin("ALLOWED_ORIGINS", origin))
 	}
 	return errors.Join(errs...)
-}
-
-// isOrigin reports whether u says where to connect and nothing more.
-func isOrigin(u url.URL) bool {
-	return (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && (u.Path == "" || u.Path == "/") &&
-		u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && u.Opaque == ""
 }

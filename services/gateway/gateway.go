@@ -28,6 +28,20 @@ import (
 	"demo.example/services/internal/service"
 )
 
+// Main is Run for a process of its own, whose garbage collector it may set.
+func Main(ctx context.Context, environ []string, stderr io.Writer) error {
+	cfg, err := config.Parse[settings](environ)
+	if err != nil {
+		return err
+	}
+	// Requests leave much garbage and little that is kept, but for the tokens.
+	// Collecting less often saves a tenth of the CPU of a request. The limit
+	// keeps it below what compose.yaml gives the container.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(32<<20 + 2*int64(cfg.TokenCacheBytes))
+	return Run(ctx, environ, stderr)
+}
+
 // Run serves until ctx ends. The settings come from environ (see settings).
 func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	cfg, err := config.Parse[settings](environ)
@@ -38,22 +52,16 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	// Requests leave much garbage and little that is kept, but for the tokens.
-	// Collecting less often saves a tenth of the CPU of a request. The limit
-	// keeps it below what compose.yaml gives the container.
-	debug.SetGCPercent(400)
-	debug.SetMemoryLimit(32<<20 + 2*int64(cfg.TokenCacheBytes))
-
-	log := service.Logger(stderr, "gateway", cfg.LogLevel)
+	log := service.Logger(stderr, serviceName, cfg.LogLevel)
 	cert, err := loadCertificate(cfg, log)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	if cfg.identity, err = mtls.Load(cfg.Settings, "gateway", log); err != nil {
+	if cfg.identity, err = mtls.Load(cfg.Settings, serviceName, log); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 
-	sender := audit.NewSender("gateway", cfg.AuthserverURL, cfg.ClientID, secret, &http.Client{Transport: newTransport(cfg.identity)}, log)
+	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, httpserver.NewClient(newTransport(cfg.identity)), log)
 	defer sender.Start()()
 	cfg.audit = sender
 	handler, follower := newHandler(cfg, secret, log)
@@ -82,20 +90,15 @@ func newHandler(cfg settings, secret config.Secret, log *slog.Logger) (http.Hand
 	}
 	as := &introspector{
 		Endpoint: cfg.AuthserverURL.JoinPath("introspect").String(),
-		ClientID: cfg.ClientID,
+		ClientID: serviceName,
 		Secret:   secret,
-		Client: &http.Client{
-			// Apart from the way of browsers to the same service: a flood of
-			// sign-ins keeps no token from being judged.
-			Transport: httpserver.Transport{Base: way("introspection", cfg.AuthserverURL)},
-			// A redirect is not an answer to introspection, and following one
-			// would carry the token and our credentials elsewhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		Now: time.Now,
+		// Apart from the way of browsers to the same service: a flood of
+		// sign-ins keeps no token from being judged.
+		Client: httpserver.NewClient(way("introspection", cfg.AuthserverURL)),
+		Now:    time.Now,
 	}
 	follower := &revocation.Follower{
-		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: cfg.ClientID, Secret: secret, Client: as.Client,
+		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: serviceName, Secret: secret, Client: as.Client,
 		Watch: revocation.NewWatch(cfg.TokenCacheTTL, time.Now), Log: log,
 	}
 	tokens := newTokenCache(cfg.TokenCacheBytes, follower.Watch, time.Now, as.phantom)

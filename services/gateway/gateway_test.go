@@ -448,7 +448,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	t.Run("G14 security headers", func(t *testing.T) {
-		for _, url := range []string{testSite.Origin("") + "/", testSite.Origin("mcp") + "/", testSite.Origin("login") + "/x", testSite.Origin("mail") + "/"} {
+		for _, url := range []string{testSite.Origin("") + "/", testSite.Origin("mcp") + "/", testSite.Origin("login") + "/authorize", testSite.Origin("mail") + "/"} {
 			resp, _ := d.do(t, "GET", url, "")
 			if got := resp.Header.Values("Strict-Transport-Security"); len(got) != 1 {
 				t.Errorf("%s: Strict-Transport-Security %q", url, got)

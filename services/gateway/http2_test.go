@@ -190,7 +190,7 @@ func (f *frames) resets(streams int) int {
 	go func() { _, _ = io.Copy(io.Discard, f.conn) }() // ends with the connection
 	for i := range streams {
 		stream := uint32(2*i + 1)
-		if f.open(stream, true, ":method", "GET", ":scheme", "https", ":authority", testSite.Host("login"), ":path", fmt.Sprint("/", i)) != nil ||
+		if f.open(stream, true, ":method", "GET", ":scheme", "https", ":authority", testSite.Host("login"), ":path", fmt.Sprint("/register/", i)) != nil ||
 			f.WriteRSTStream(stream, http2.ErrCodeCancel) != nil {
 			return i // the server ended it
 		}

@@ -85,7 +85,7 @@ func (i *introspector) introspect(ctx context.Context, opaque string) (string, e
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", oauth.MediaTypeJWT)
-	req.SetBasicAuth(url.QueryEscape(i.ClientID), url.QueryEscape(string(i.Secret))) // encoded as in RFC 6749 §2.3.1
+	oauth.SetClientAuth(req, i.ClientID, string(i.Secret))
 	resp, err := i.Client.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("introspection: %w", err)
@@ -98,7 +98,7 @@ func (i *introspector) introspect(ctx context.Context, opaque string) (string, e
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		return "", errors.New("introspection: the authorization server refuses our credentials; check CLIENT_ID and CLIENT_SECRET_FILE")
+		return "", errors.New("introspection: the authorization server refuses our credentials; check CLIENT_SECRET_FILE")
 	case resp.StatusCode != http.StatusOK:
 		return "", fmt.Errorf("introspection: unexpected status %d", resp.StatusCode)
 	case len(body) > maxIntrospection:

@@ -29,10 +29,11 @@ func newLanding(s site.Site, services *states, health http.HandlerFunc) http.Han
 	return mux
 }
 
-// newNotFoundPage answers for names below the domain that stand for nothing.
-func newNotFoundPage(s site.Site) http.Handler {
+// newNotFoundPage answers for names below the domain that stand for nothing, and
+// for paths of the others.
+func newNotFoundPage(s site.Site, why string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		writePage(w, s, http.StatusNotFound, "notfound.html", r.Host) // as the browser named it
+		writePage(w, s, http.StatusNotFound, "notfound.html", struct{ Host, Why string }{r.Host, why}) // as the browser named it
 	})
 }
 

@@ -44,6 +44,10 @@ func TestNotFoundPageShowsTheNameSafely(t *testing.T) {
 	if !strings.HasPrefix(got, "HTTP/1.1 404 ") || !strings.Contains(got, "Nothing at nobody.demo.localhost:8443") || !strings.Contains(got, `href="https://demo.localhost:8443/"`) {
 		t.Errorf("got %s", got)
 	}
+	got = d.raw(t, "GET /signing HTTP/1.1\r\nHost: login.demo.localhost:8443\r\nAccept: text/html,*/*\r\nConnection: close\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 404 ") || !strings.Contains(got, "Nothing at login.demo.localhost:8443") || !strings.Contains(got, "no such page") {
+		t.Errorf("a path of a browser: %s", got)
+	}
 	got = d.raw(t, "GET / HTTP/1.1\r\nHost: '*(a)!.demo.localhost:8443\r\nConnection: close\r\n\r\n")
 	if strings.Contains(got, "'*(a)") {
 		t.Errorf("the name is shown as it came: %s", got)

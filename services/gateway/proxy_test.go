@@ -192,7 +192,7 @@ func TestWebSocket(t *testing.T) {
 			conn := d.dial(t, &tls.Config{NextProtos: []string{"http/1.1"}})
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-			fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s\r\n", testSite.Host(tt.host), tt.upgrade, tt.headers)
+			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s\r\n", testSite.Host(tt.host), tt.upgrade, tt.headers)
 			r := bufio.NewReader(conn)
 			status, err := r.ReadString('\n')
 			if err != nil || !strings.HasPrefix(status, tt.want) {

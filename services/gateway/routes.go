@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"demo.example/services/internal/dpop"
+	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
 	"demo.example/services/internal/site"
@@ -41,7 +42,7 @@ func routes(cfg settings) []route {
 	return []route{
 		{
 			Host: "login", Service: "The authorization server", Upstream: cfg.AuthserverURL,
-			Serves: except("/healthz", "/revocations", "/audit", "/approvals"), MaxBody: 64 << 10,
+			Serves: loginPaths, MaxBody: 64 << 10,
 			Credentials: true, // clients authenticate at /token, browsers have sessions
 		},
 		{
@@ -51,7 +52,7 @@ func routes(cfg settings) []route {
 		},
 		{
 			Host: "mcp", Service: "The MCP server", Upstream: cfg.StocksmcpURL,
-			Serves: only("/"), MaxBody: 4 << 20,
+			Serves: only("/"), MaxBody: httpserver.MaxMessage,
 			Streams: true, // server-sent events
 			Resource: &resource{
 				ID: cfg.MCPResource(), Name: "Stocks MCP server", Scope: oauth.ScopeStocksRead,
@@ -60,7 +61,7 @@ func routes(cfg settings) []route {
 		},
 		{
 			Host: "api", Service: "The stocks API", Upstream: cfg.StocksapiURL,
-			Serves: anyOf(below("/stocks"), below("/orders"), only("/openapi.json")), MaxBody: 1 << 20,
+			Serves: anyOf(below("/stocks"), below("/orders"), only("/openapi.json")), MaxBody: httpserver.MaxMessage,
 			Public: only("/openapi.json"), // how to call it is no secret
 			Resource: &resource{
 				ID: cfg.APIResource(), Name: "Stocks API", Scope: oauth.ScopeStocksRead,
@@ -76,12 +77,21 @@ func routes(cfg settings) []route {
 	}
 }
 
-func only(path string) func(string) bool { return func(p string) bool { return p == path } }
-func except(paths ...string) func(string) bool {
-	return func(p string) bool {
-		return !slices.ContainsFunc(paths, func(internal string) bool { return below(internal)(p) })
-	}
+// loginPaths are what the authorization server has for everybody. Whatever else
+// it serves, now or later, is for the services of this deployment. A test of
+// package chain holds it against authserver/routes.go.
+var loginPaths = anyOf(
+	only("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/jwks"),
+	only("/register", "/device_authorization", "/token", "/par", "/userinfo", "/revoke", "/introspect"),
+	below("/register"), // one registration
+	only("/authorize", "/signin", "/passcode", "/consent", "/device", "/approve", "/account", "/signout", "/logout", "/"),
+	below("/static"),
+)
+
+func only(paths ...string) func(string) bool {
+	return func(p string) bool { return slices.Contains(paths, p) }
 }
+func except(path string) func(string) bool { return func(p string) bool { return !below(path)(p) } }
 func below(path string) func(string) bool {
 	return func(p string) bool { return p == path || strings.HasPrefix(p, path+"/") }
 }
@@ -103,7 +113,7 @@ func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, services 
 	for _, rt := range routes(cfg) {
 		hosts[cfg.Host(rt.Host)] = rt.handler(cfg, tokens, proofs, quotas, way(rt.Host, rt.Upstream), log)
 	}
-	unknown := newNotFoundPage(cfg.Site)
+	unknown := newNotFoundPage(cfg.Site, "No service of this deployment has that name.")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := normalHost(cfg.Site, r.Host)
 		if h, ok := hosts[host]; ok {
@@ -152,7 +162,7 @@ func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, 
 		h = sameOrigin(cfg.Origin(rt.Host), h)
 	}
 	h = limitBody(rt.MaxBody, h)
-	h = limitPaths(rt.Serves, h)
+	h = limitPaths(rt.Serves, cfg.Site, h)
 	if rt.Resource != nil {
 		h = publishMetadata(cfg.Issuer(), *rt.Resource, h)
 	}
@@ -170,9 +180,15 @@ func (rt route) orPublic(public, protected http.Handler) http.Handler {
 	})
 }
 
-// limitPaths answers 404 to what the service does not offer to the public.
-func limitPaths(serves func(string) bool, next http.Handler) http.Handler {
+// limitPaths answers 404 to what the service does not offer to the public, to
+// browsers with a page.
+func limitPaths(serves func(string) bool, s site.Site, next http.Handler) http.Handler {
+	page := newNotFoundPage(s, "There is no such page.")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !serves(r.URL.Path) && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			page.ServeHTTP(w, r)
+			return
+		}
 		if !serves(r.URL.Path) {
 			problem.Write(w, r, &problem.Details{
 				Status: http.StatusNotFound,

@@ -139,7 +139,7 @@ func (d *deployment) p99(t *testing.T) time.Duration {
 	took := make([]time.Duration, 0, requests)
 	for i := range requests {
 		began := time.Now()
-		resp, _ := d.do(t, "GET", fmt.Sprint(testSite.Origin("login"), "/", i), "")
+		resp, _ := d.do(t, "GET", fmt.Sprint(testSite.Origin("login"), "/register/", i), "")
 		if resp.StatusCode != http.StatusOK {
 			t.Errorf("got %d", resp.StatusCode)
 		}

@@ -44,10 +44,7 @@ type state struct {
 
 // newStates asks the services behind the routes.
 func newStates(all []route, transport http.RoundTripper, now func() time.Time) *states {
-	s := &states{now: now, client: &http.Client{
-		Transport:     httpserver.Transport{Base: transport},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	s := &states{now: now, client: httpserver.NewClient(transport)}
 	seen := map[string]bool{}
 	for _, rt := range all {
 		health := healthOf(rt.Upstream)

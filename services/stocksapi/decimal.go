@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"demo.example/services/internal/token"
 )
 
-// maxWhole is how many digits an amount has before the point. With two behind
-// it, amounts stay far within 64 bits.
-const maxWhole = 12
-
-// parseDecimal returns the amount that s writes, in units of the last of
-// digits places: "12.5" is 1250 with two. Amounts are never floats, so that
+// parseDecimal returns the price that s writes, in units of the last of
+// digits places: "12.5" is 1250 with two. Prices are never floats, so that
 // none is a hundredth off. The form is the plain one, without sign, exponent
 // or zeros in front.
 func parseDecimal(s string, digits int) (int64, error) {
@@ -21,7 +19,7 @@ func parseDecimal(s string, digits int) (int64, error) {
 		return 0, fmt.Errorf("%q is not a decimal number such as 12.50", shorten(s))
 	case len(whole) > 1 && whole[0] == '0':
 		return 0, fmt.Errorf("%q begins with zeros", shorten(s))
-	case len(whole) > maxWhole:
+	case len(whole) > token.MaxPriceWhole:
 		return 0, fmt.Errorf("%q is too large", shorten(s))
 	case len(fraction) > digits:
 		return 0, fmt.Errorf("%q has more than %d decimal places", shorten(s), digits)

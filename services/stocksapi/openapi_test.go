@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"demo.example/services/internal/token"
 )
 
 // description is what the tests read of openapi.json.
@@ -225,5 +227,20 @@ func TestDescriptionIsPublic(t *testing.T) {
 	w := newTestAPI(t).do(http.MethodGet, "/openapi.json", "")
 	if w.Code != http.StatusOK || w.Body.String() != string(openapiJSON) || strings.Contains(w.Header().Get("Cache-Control"), "private") {
 		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// TestDescribedOrders: what the description says an order may have is what the
+// services take (token.MaxOrderQuantity and its neighbours).
+func TestDescribedOrders(t *testing.T) {
+	var schemas struct {
+		Quantity struct{ Maximum int }
+		Decimal  struct{ Pattern string }
+	}
+	if err := json.Unmarshal([]byte(loadDescription(t).schemas), &schemas); err != nil {
+		t.Fatal(err)
+	}
+	if schemas.Quantity.Maximum != token.MaxOrderQuantity || schemas.Decimal.Pattern != token.LimitPriceForm() {
+		t.Errorf("openapi.json: %+v, want %d and %s", schemas, token.MaxOrderQuantity, token.LimitPriceForm())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"demo.example/services/internal/problem"
+	"demo.example/services/internal/token"
 )
 
 // order is what a client asks for. All of it has to be there.
@@ -21,11 +22,7 @@ type order struct {
 	Currency   string // of the limit, the stock's
 }
 
-// Limits of an order.
-const (
-	maxOrderBody = 4 << 10 // bytes
-	maxQuantity  = 10_000
-)
+const maxOrderBody = 4 << 10 // bytes
 
 // readOrder reads the body of a request for an order. It is stricter than
 // encoding/json, which lets the last of two equal names win, ignores case and
@@ -94,10 +91,10 @@ func parseOrder(b []byte) (*order, error) {
 	switch {
 	case o.Side != "buy" && o.Side != "sell":
 		return nil, badRequest("side has to be buy or sell.")
-	case o.Quantity < 1 || o.Quantity > maxQuantity:
-		return nil, badRequest("quantity has to be from 1 to %d.", maxQuantity)
+	case o.Quantity < 1 || o.Quantity > token.MaxOrderQuantity:
+		return nil, badRequest("quantity has to be from 1 to %d.", token.MaxOrderQuantity)
 	}
-	if limit, err := parseDecimal(o.LimitPrice, maxDigits); err != nil {
+	if limit, err := parseDecimal(o.LimitPrice, token.MaxPriceDecimals); err != nil {
 		return nil, badRequest("limit_price: %s.", err)
 	} else if limit == 0 {
 		return nil, badRequest("limit_price has to be more than 0.")
@@ -105,13 +102,10 @@ func parseOrder(b []byte) (*order, error) {
 	return o, nil
 }
 
-// maxDigits is how many decimal places a price has at most, in any currency.
-const maxDigits = 2
-
 // sameAmount reports whether two decimals are the same number. One that is
 // malformed is the same as none.
 func sameAmount(a, b string) bool {
-	x, errX := parseDecimal(a, maxDigits)
-	y, errY := parseDecimal(b, maxDigits)
+	x, errX := parseDecimal(a, token.MaxPriceDecimals)
+	y, errY := parseDecimal(b, token.MaxPriceDecimals)
 	return errX == nil && errY == nil && x == y
 }

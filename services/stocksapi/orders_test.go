@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"demo.example/services/internal/token"
 )
 
 // buyALDP is an order that the price of testTime, 342.51, allows.
@@ -387,6 +389,7 @@ var malformed = map[string]string{
 	"limit negative":          strings.Replace(buyALDP, `350`, `-350`, 1),
 	"limit with an exponent":  strings.Replace(buyALDP, `350`, `3e2`, 1),
 	"limit with three places": strings.Replace(buyALDP, `350`, `350.001`, 1),
+	"limit too large":         strings.Replace(buyALDP, `350`, `100000000`, 1),
 	"limit empty":             strings.Replace(buyALDP, `350`, ``, 1),
 	"symbol an array":         strings.Replace(buyALDP, `"ALDP"`, `["ALDP"]`, 1),
 	"another currency":        strings.Replace(buyALDP, `USD`, `EUR`, 1),
@@ -473,7 +476,7 @@ func FuzzParseOrder(f *testing.F) {
 			}
 			return
 		}
-		if o.Side != "buy" && o.Side != "sell" || o.Quantity < 1 || o.Quantity > maxQuantity || !sameAmount(o.LimitPrice, o.LimitPrice) {
+		if o.Side != "buy" && o.Side != "sell" || o.Quantity < 1 || o.Quantity > token.MaxOrderQuantity || !sameAmount(o.LimitPrice, o.LimitPrice) {
 			t.Errorf("accepted %q as %+v", body, o)
 		}
 		again, err := parseOrder(fmt.Appendf(nil, `{"symbol":%s,"side":%q,"quantity":%d,"limit_price":%q,"currency":%s}`,

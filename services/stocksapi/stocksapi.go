@@ -26,6 +26,10 @@ import (
 	"demo.example/services/stocksapi/store/sqlite"
 )
 
+// serviceName is what the service is called: in its log, in its certificate, and as a
+// client of the authorization server, which knows its services by these names.
+const serviceName = "stocksapi"
+
 // settings is what the service is configured with.
 type settings struct {
 	site.Site
@@ -36,19 +40,19 @@ type settings struct {
 	LogLevel      slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 
 	// What the API shows to the authorization server to report its decisions.
-	ClientID         string `env:"CLIENT_ID,notEmpty" envDefault:"stocksapi"`
 	ClientSecretFile string `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksapi"`
 }
 
-// Validate reports the first setting that cannot be used.
+// Validate reports every setting that cannot be used, by its variable.
 func (s settings) Validate() error {
-	if err := s.Site.Validate(); err != nil {
-		return err
-	}
-	if u := s.AuthserverURL; u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("AUTHSERVER_URL: is not a URL such as http://127.0.0.1:8081")
-	}
-	return nil
+	return errors.Join(s.Site.Validate(), config.CheckServiceURL("AUTHSERVER_URL", s.AuthserverURL))
+}
+
+// Main is Run for a process of its own, whose garbage collector it may set.
+func Main(ctx context.Context, environ []string, stderr io.Writer) error {
+	// As in the MCP server: answers leave garbage, and little is kept.
+	debug.SetGCPercent(400)
+	return Run(ctx, environ, stderr)
 }
 
 // Run serves the API until ctx ends.
@@ -57,14 +61,11 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// As in the MCP server: answers leave garbage, and little is kept.
-	debug.SetGCPercent(400)
-
 	secret, err := config.ReadSecret("CLIENT_SECRET_FILE", cfg.ClientSecretFile)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	log := service.Logger(stderr, "stocksapi", cfg.LogLevel)
+	log := service.Logger(stderr, serviceName, cfg.LogLevel)
 	stocks, err := loadCatalog()
 	if err != nil {
 		return err
@@ -74,14 +75,14 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 		return fmt.Errorf("ORDERS_FILE: %w", err)
 	}
 	defer orders.Close()
-	identity, err := mtls.Load(cfg.Settings, "stocksapi", log)
+	identity, err := mtls.Load(cfg.Settings, serviceName, log)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	transport := &http.Transport{IdleConnTimeout: time.Minute} // no proxy between services, whatever the environment says
 	identity.Secure(transport)
-	client := &http.Client{Transport: transport}
-	sender := audit.NewSender("stocksapi", cfg.AuthserverURL, cfg.ClientID, secret, client, log)
+	client := httpserver.NewClient(transport)
+	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, client, log)
 	defer sender.Start()()
 	jwks := cfg.AuthserverURL.JoinPath("jwks").String()
 	verifier := token.NewVerifier(cfg.Issuer(), cfg.APIResource(), jwks, client)

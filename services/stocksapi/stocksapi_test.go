@@ -323,7 +323,7 @@ func TestCatalog(t *testing.T) {
 	}
 	for region, list := range stocks {
 		for i, s := range list {
-			if s.Symbol == "" || s.Name == "" || len(s.Currency) != 3 || s.Region != region || s.ReferencePrice < 100 || s.Digits > maxDigits {
+			if s.Symbol == "" || s.Name == "" || len(s.Currency) != 3 || s.Region != region || s.ReferencePrice < 100 || s.Digits > token.MaxPriceDecimals {
 				t.Errorf("incomplete: %+v", s)
 			}
 			if i > 0 && list[i-1].Symbol >= s.Symbol {

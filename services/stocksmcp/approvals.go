@@ -130,7 +130,7 @@ func (a *approvals) send(ctx context.Context, method string, u *url.URL, form ur
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	req.Header.Set("Accept", "application/json")
-	req.SetBasicAuth(url.QueryEscape(a.ClientID), url.QueryEscape(string(a.Secret))) // RFC 6749 §2.3.1
+	oauth.SetClientAuth(req, a.ClientID, string(a.Secret))
 	resp, err := a.Client.Do(req)
 	if err != nil {
 		return approval{}, fmt.Errorf("%w: approval: %w", errUnavailable, err)

@@ -10,7 +10,7 @@ import (
 )
 
 // messagesAtOnce is how many messages are handled at a time. Each is held for
-// as long as its call takes. The largest that are let in, maxBody bytes and
+// as long as its call takes. The largest that are let in, httpserver.MaxMessage bytes and
 // maxTokens tokens, were measured to hold 0.35 MB each, so that these take 45 MB
 // of the 100 MiB of GOMEMLIMIT (compose.yaml): what is left is for connections
 // and for garbage.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"demo.example/services/internal/httpserver"
 )
 
 // worstCall is a call that is let in and takes as much memory as one may:
@@ -80,7 +82,7 @@ func TestMemoryOfMessages(t *testing.T) {
 	c.request(t, http.MethodPost, callBody, modern(nil)) // all that is made once is there
 	c.APIDelay = make(chan struct{})
 	before, arrived := inUse(), len(c.sent("GET /stocks"))
-	body, headers := worstCall(maxBody, maxTokens), modern(map[string]string{"Authorization": "Bearer " + c.token(nil)})
+	body, headers := worstCall(httpserver.MaxMessage, maxTokens), modern(map[string]string{"Authorization": "Bearer " + c.token(nil)})
 	var calls sync.WaitGroup
 	for range sent {
 		calls.Go(func() {
@@ -123,8 +125,8 @@ func TestLargeMessages(t *testing.T) {
 		body   string
 		status int
 	}{
-		"as large as may be":  {worstCall(maxBody, maxTokens), http.StatusOK},
-		"a byte more":         {worstCall(maxBody+1, maxTokens), http.StatusRequestEntityTooLarge},
+		"as large as may be":  {worstCall(httpserver.MaxMessage, maxTokens), http.StatusOK},
+		"a byte more":         {worstCall(httpserver.MaxMessage+1, maxTokens), http.StatusRequestEntityTooLarge},
 		"many numbers":        {padded(numbers(maxTokens - 50)), http.StatusOK},
 		"too many numbers":    {padded(numbers(maxTokens)), http.StatusBadRequest},
 		"too many objects":    {padded(`,"x":[` + strings.Repeat(`{},`, maxTokens/2) + `1]`), http.StatusBadRequest},

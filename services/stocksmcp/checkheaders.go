@@ -6,11 +6,10 @@ import (
 	"slices"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
-)
 
-// maxBody bounds a message, in bytes. The largest that a tool has use for is
-// some 2 kB; the gateway lets no more through either.
-const maxBody = 64 << 10
+	"demo.example/services/internal/httpserver"
+	"demo.example/services/internal/problem"
+)
 
 // checkHeaders adds what the SDK's handler lacks of the specification of
 // 2026-07-28:
@@ -24,12 +23,16 @@ func checkHeaders(next http.Handler) http.Handler {
 	versions := mcp.SupportedProtocolVersions()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse := func(code int, why string, data any) {
-			body, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)) // what did not arrive has no id
+			body, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, httpserver.MaxMessage)) // what did not arrive has no id
 			writeRPCError(w, http.StatusBadRequest, body, code, why, data)
 		}
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			http.Error(w, "MCP messages are sent with POST.", http.StatusMethodNotAllowed)
+			problem.Write(w, r, &problem.Details{
+				Status: http.StatusMethodNotAllowed,
+				Title:  "Method not allowed",
+				Detail: "Send MCP messages with POST.",
+			})
 			return
 		}
 		for _, name := range []string{"Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {

@@ -123,7 +123,7 @@ func (e *exchange) post(ctx context.Context, form url.Values, refusal func(code 
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	req.SetBasicAuth(url.QueryEscape(e.ClientID), url.QueryEscape(string(e.Secret))) // RFC 6749 §2.3.1
+	oauth.SetClientAuth(req, e.ClientID, string(e.Secret))
 	resp, err := e.Client.Do(req)
 	if err != nil {
 		return "", 0, fmt.Errorf("%w: token exchange: %w", errUnavailable, err)

@@ -51,13 +51,14 @@ func (t *placeOrder) addTo(server *mcp.Server) {
 		Title: "Place an order",
 		Description: "Buys or sells shares of one stock in the region of the signed-in user, at once and at the limit or better, or not at all. " +
 			"The user has to approve the order on a page that this tool asks to open. Use it only for an order that the user asked for.",
-		InputSchema: json.RawMessage(`{"type": "object", "additionalProperties": false,
+		InputSchema: json.RawMessage(fmt.Appendf(nil, `{"type": "object", "additionalProperties": false,
 			"required": ["symbol", "side", "quantity", "limit_price"], "properties": {
-			"symbol": ` + symbolSchema + `,
+			"symbol": %s,
 			"side": {"type": "string", "enum": ["buy", "sell"]},
-			"quantity": {"type": "integer", "minimum": 1, "maximum": 10000, "description": "shares"},
-			"limit_price": {"type": "string", "pattern": "^(0|[1-9][0-9]{0,7})(\\.[0-9]{1,2})?$",
-				"description": "decimal number, in the currency of the stock: the most to pay for a share, or the least to sell one for"}}}`),
+			"quantity": {"type": "integer", "minimum": 1, "maximum": %d, "description": "shares"},
+			"limit_price": {"type": "string", "pattern": %q,
+				"description": "decimal number, in the currency of the stock: the most to pay for a share, or the least to sell one for"}}}`,
+			symbolSchema, token.MaxOrderQuantity, token.LimitPriceForm())),
 		// Money is spent, and calling again spends it again.
 		Annotations: &mcp.ToolAnnotations{
 			Title: "Place an order", DestructiveHint: &destructive, OpenWorldHint: &closedWorld,
@@ -114,8 +115,8 @@ func (t *placeOrder) place(ctx context.Context, req *mcp.CallToolRequest, in ord
 func (t *placeOrder) ask(ctx context.Context, req *mcp.CallToolRequest, in orderArguments) (w waitingOrder, a approval, err error) {
 	claims := token.ClaimsFrom(ctx)
 	if claims.ClientAssuranceLevel < 2 { // the stocks API would refuse the approved order
-		return w, a, explanation("Orders are for clients that somebody vouches for, and this one only registered itself. " +
-			"Use a client with a metadata document, or have an administrator register it.")
+		return w, a, explanation(fmt.Sprintf("Orders need client_assurance_level 2, and this client has %d. "+
+			"Use a client with a metadata document or one that authenticates with a key.", claims.ClientAssuranceLevel))
 	}
 	s, err := t.Upstream.get(ctx, strings.ToUpper(in.Symbol))
 	if err != nil {

@@ -198,17 +198,18 @@ func TestOrdersInVain(t *testing.T) {
 		arguments map[string]any
 		want      string
 	}{
-		"nobody vouches for the client": {map[string]any{"client_assurance_level": 1}, order(nil), "clients that somebody vouches for"},
-		"no such stock":                 {nil, order(map[string]any{"symbol": "NONE"}), string(noStock)},
-		"no side":                       {nil, order(map[string]any{"side": "short"}), "validating"},
-		"no shares":                     {nil, order(map[string]any{"quantity": 0}), "validating"},
-		"part of a share":               {nil, order(map[string]any{"quantity": 1.5}), "validating"},
-		"too many shares":               {nil, order(map[string]any{"quantity": 10_001}), "validating"},
-		"a number as price":             {nil, order(map[string]any{"limit_price": 400}), "validating"},
-		"an exponent":                   {nil, order(map[string]any{"limit_price": "4e2"}), "validating"},
-		"too many decimal places":       {nil, order(map[string]any{"limit_price": "400.001"}), "validating"},
-		"currency of its own":           {nil, order(map[string]any{"currency": "EUR"}), "validating"},
-		"approval of its own":           {nil, order(map[string]any{"approval": "APPROVAL1"}), "validating"},
+		"client of level 1":       {map[string]any{"client_assurance_level": 1}, order(nil), "need client_assurance_level 2, and this client has 1. Use a client with a metadata document or one that authenticates with a key."},
+		"no such stock":           {nil, order(map[string]any{"symbol": "NONE"}), string(noStock)},
+		"no side":                 {nil, order(map[string]any{"side": "short"}), "validating"},
+		"no shares":               {nil, order(map[string]any{"quantity": 0}), "validating"},
+		"part of a share":         {nil, order(map[string]any{"quantity": 1.5}), "validating"},
+		"too many shares":         {nil, order(map[string]any{"quantity": 10_001}), "validating"},
+		"a number as price":       {nil, order(map[string]any{"limit_price": 400}), "validating"},
+		"an exponent":             {nil, order(map[string]any{"limit_price": "4e2"}), "validating"},
+		"too many decimal places": {nil, order(map[string]any{"limit_price": "400.001"}), "validating"},
+		"too high a price":        {nil, order(map[string]any{"limit_price": "100000000"}), "validating"},
+		"currency of its own":     {nil, order(map[string]any{"currency": "EUR"}), "validating"},
+		"approval of its own":     {nil, order(map[string]any{"approval": "APPROVAL1"}), "validating"},
 	}
 	for name, tt := range tests {
 		result, text := call(t, c.connect(t, c.trader(tt.claims), "2026-07-28"), "place-order", tt.arguments)

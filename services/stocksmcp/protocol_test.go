@@ -194,10 +194,22 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("%d %s", resp.StatusCode, answer)
 		}
 	})
-	t.Run("2 MB", func(t *testing.T) {
-		resp, answer := c.request(t, http.MethodPost, callBody+strings.Repeat(" ", 2<<20), modern(nil))
-		if resp.StatusCode != http.StatusRequestEntityTooLarge {
+	t.Run("as large as may be", func(t *testing.T) {
+		resp, answer := c.request(t, http.MethodPost, callBody+strings.Repeat(" ", httpserver.MaxMessage-len(callBody)), modern(nil))
+		if resp.StatusCode != http.StatusOK {
 			t.Errorf("%d %s", resp.StatusCode, answer)
+		}
+	})
+	t.Run("G12 larger", func(t *testing.T) {
+		resp, answer := c.request(t, http.MethodPost, callBody+strings.Repeat(" ", httpserver.MaxMessage-len(callBody)+1), modern(nil))
+		if resp.StatusCode != http.StatusRequestEntityTooLarge || resp.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(answer, "at most 65536 bytes") {
+			t.Errorf("%d %q %s", resp.StatusCode, resp.Header.Get("Content-Type"), answer)
+		}
+	})
+	t.Run("other method", func(t *testing.T) {
+		resp, answer := c.request(t, http.MethodPut, callBody, modern(nil))
+		if resp.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(answer, "with POST") {
+			t.Errorf("%q %s", resp.Header.Get("Content-Type"), answer)
 		}
 	})
 	t.Run("health", func(t *testing.T) {

@@ -3,6 +3,7 @@ package stocksmcp
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -40,15 +41,23 @@ func requireScopes(metadata string, recorder audit.Recorder, log *slog.Logger, n
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims := token.ClaimsFrom(r.Context())
 		log := log.With("request_id", httpserver.RequestID(r.Context()), "sub", claims.Subject, "client_id", claims.ClientID)
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, httpserver.MaxMessage))
 		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			log.Info("refused", "reason", tooLarge.Error())
-			http.Error(w, "A message has at most 64 kB.", http.StatusRequestEntityTooLarge)
+			problem.Write(w, r, &problem.Details{
+				Status: http.StatusRequestEntityTooLarge,
+				Title:  "Too large",
+				Detail: fmt.Sprintf("Send at most %d bytes.", tooLarge.Limit),
+			})
 			return
 		}
 		if err != nil {
 			log.Info("refused", "reason", "the body did not arrive")
-			http.Error(w, "The message did not arrive as a whole.", http.StatusBadRequest)
+			problem.Write(w, r, &problem.Details{
+				Status: http.StatusBadRequest,
+				Title:  "Bad request",
+				Detail: "The message did not arrive as a whole: send it again.",
+			})
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))

@@ -7,6 +7,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"demo.example/services/internal/audit"
+	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/revocation"
 	"demo.example/services/internal/site"
@@ -26,7 +27,7 @@ func routes(s site.Site, verifier *token.Verifier, server *mcp.Server, revoked *
 		&mcp.StreamableHTTPOptions{
 			Stateless:                    true,
 			PropagateRequestCancellation: true,
-			MaxRequestBodyBytes:          maxBody,
+			MaxRequestBodyBytes:          httpserver.MaxMessage,
 			// The gateway checks Host. The name that it is asked by is public,
 			// and the connection local, which the SDK takes for an attack.
 			DisableLocalhostProtection: true,

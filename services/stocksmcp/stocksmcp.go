@@ -32,6 +32,10 @@ import (
 	"demo.example/services/internal/token"
 )
 
+// serviceName is what the service is called: in its log, in its certificate, and as a
+// client of the authorization server, which knows its services by these names.
+const serviceName = "stocksmcp"
+
 // settings is what the service is configured with.
 type settings struct {
 	site.Site
@@ -40,7 +44,6 @@ type settings struct {
 	AuthserverURL    url.URL    `env:"AUTHSERVER_URL" envDefault:"http://127.0.0.1:8081"` // signing keys and token exchange
 	StocksapiURL     url.URL    `env:"STOCKSAPI_URL" envDefault:"http://127.0.0.1:8083"`
 	patience         patience   // not a setting: tests have less
-	ClientID         string     `env:"CLIENT_ID,notEmpty" envDefault:"stocksmcp"` // as which it exchanges tokens
 	ClientSecretFile string     `env:"CLIENT_SECRET_FILE,notEmpty" envDefault:"/run/secrets/client-stocksmcp"`
 	LogLevel         slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 
@@ -48,20 +51,13 @@ type settings struct {
 	identity *mtls.Identity // among the services; read from Settings
 }
 
-// Validate reports the first setting that cannot be used.
+// Validate reports every setting that cannot be used, by its variable.
 func (s settings) Validate() error {
 	return errors.Join(
 		s.Site.Validate(),
-		checkURL("AUTHSERVER_URL", s.AuthserverURL),
-		checkURL("STOCKSAPI_URL", s.StocksapiURL),
+		config.CheckServiceURL("AUTHSERVER_URL", s.AuthserverURL),
+		config.CheckServiceURL("STOCKSAPI_URL", s.StocksapiURL),
 	)
-}
-
-func checkURL(variable string, u url.URL) error {
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("%s: is not a URL such as http://127.0.0.1:8081", variable)
-	}
-	return nil
 }
 
 // transport returns connections to the other services, which know this one by
@@ -81,6 +77,17 @@ type patience struct {
 	For   time.Duration // then the client is asked again
 }
 
+// Main is Run for a process of its own, whose garbage collector it may set.
+func Main(ctx context.Context, environ []string, stderr io.Writer) error {
+	// The SDK allocates more than half a megabyte for each call, all of it
+	// short-lived, and little is kept. Collecting less often was measured to
+	// save a tenth to a fifth of the CPU of a call; idle it costs nothing. When
+	// memory is short GOMEMLIMIT decides, whatever this says, and what can be
+	// held at a time is well below it (atonce.go).
+	debug.SetGCPercent(400)
+	return Run(ctx, environ, stderr)
+}
+
 // Run serves MCP until ctx ends.
 func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	return run(ctx, environ, stderr, func(*mcp.Server) {})
@@ -97,19 +104,12 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	// The SDK allocates more than half a megabyte for each call, all of it
-	// short-lived, and little is kept. Collecting less often was measured to
-	// save a tenth to a fifth of the CPU of a call; idle it costs nothing. When
-	// memory is short GOMEMLIMIT decides, whatever this says, and what can be
-	// held at a time is well below it (atonce.go).
-	debug.SetGCPercent(400)
-
-	log := service.Logger(stderr, "stocksmcp", cfg.LogLevel)
-	if cfg.identity, err = mtls.Load(cfg.Settings, "stocksmcp", log); err != nil {
+	log := service.Logger(stderr, serviceName, cfg.LogLevel)
+	if cfg.identity, err = mtls.Load(cfg.Settings, serviceName, log); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	// Only the gateway reaches this service, so the request id is its own.
-	sender := audit.NewSender("stocksmcp", cfg.AuthserverURL, cfg.ClientID, secret, &http.Client{Transport: cfg.transport()}, log)
+	sender := audit.NewSender(serviceName, cfg.AuthserverURL, secret, httpserver.NewClient(cfg.transport()), log)
 	defer sender.Start()()
 	cfg.audit = sender
 	server, follower := newServer(cfg, secret, log, extend)
@@ -127,19 +127,15 @@ func run(ctx context.Context, environ []string, stderr io.Writer, extend func(*m
 // newServer connects the parts. The follower tells them what was revoked, once
 // it runs.
 func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func(*mcp.Server)) (http.Handler, *revocation.Follower) {
-	client := &http.Client{
-		Transport: httpserver.Transport{Base: cfg.transport()},
-		// A redirect would carry a token to where nobody configured it.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := httpserver.NewClient(cfg.transport())
 	follower := &revocation.Follower{
-		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: cfg.ClientID, Secret: secret, Client: client,
+		URL: cfg.AuthserverURL.JoinPath("revocations").String(), ClientID: serviceName, Secret: secret, Client: client,
 		Watch: revocation.NewWatch(exchangeTTL, time.Now), Log: log,
 	}
 	up := &upstream{
 		Tokens: newExchange(exchangeConfig{
 			URL:      cfg.AuthserverURL.JoinPath("token").String(),
-			ClientID: cfg.ClientID,
+			ClientID: serviceName,
 			Secret:   secret,
 			Client:   client,
 			Revoked:  follower.Watch,
@@ -157,7 +153,7 @@ func newServer(cfg settings, secret config.Secret, log *slog.Logger, extend func
 			Approvals: &approvals{
 				URL:      cfg.AuthserverURL.JoinPath("approvals"),
 				Origin:   cfg.Issuer(),
-				ClientID: cfg.ClientID,
+				ClientID: serviceName,
 				Secret:   secret,
 				Client:   client,
 				Patience: cfg.patience,

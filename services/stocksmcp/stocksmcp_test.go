@@ -90,7 +90,7 @@ func newChain(t testing.TB) *chain {
 
 	log := slog.New(slog.NewJSONHandler(c.Log, nil))
 	handler, follower := newServer(settings{
-		Site: testSite, AuthserverURL: parseURL(t, authserver.URL), StocksapiURL: parseURL(t, stocksapi.URL), ClientID: "stocks mcp",
+		Site: testSite, AuthserverURL: parseURL(t, authserver.URL), StocksapiURL: parseURL(t, stocksapi.URL),
 		audit:    audit.RecorderFunc(c.recordEvent),
 		patience: patience{Every: time.Millisecond, For: 20 * time.Millisecond},
 	}, config.Secret(testSecret), log, func(*mcp.Server) {})
@@ -216,7 +216,7 @@ func (c *chain) authenticated(w http.ResponseWriter, r *http.Request) bool {
 	id, secret, _ := r.BasicAuth()
 	id, _ = url.QueryUnescape(id)
 	secret, _ = url.QueryUnescape(secret)
-	if id == "stocks mcp" && secret == testSecret {
+	if id == "stocksmcp" && secret == testSecret {
 		return true
 	}
 	refuse(w, http.StatusUnauthorized, "invalid_client")

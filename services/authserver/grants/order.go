@@ -12,12 +12,7 @@ import (
 	"demo.example/services/internal/token"
 )
 
-// Bounds of an order. With the longest price the sum, in ten-thousandths, stays
-// below what 64 bits hold.
-const (
-	maxDetails  = 1024 // bytes of authorization_details
-	maxQuantity = 1_000_000
-)
+const maxDetails = 1024 // bytes of authorization_details
 
 // Forms of the fields of an order. All are ASCII: what looks like ALDP is ALDP.
 var (
@@ -25,7 +20,7 @@ var (
 	quantityForm = regexp.MustCompile(`^[1-9][0-9]{0,6}$`)
 	sideForm     = regexp.MustCompile(`^(buy|sell)$`)
 	typeForm     = regexp.MustCompile("^" + token.StockOrder + "$")
-	priceForm    = regexp.MustCompile(`^(0|[1-9][0-9]{0,7})(\.[0-9]{1,4})?$`)
+	priceForm    = regexp.MustCompile(token.LimitPriceForm())
 	currencyForm = regexp.MustCompile(`^[A-Z]{3}$`)
 )
 
@@ -65,8 +60,8 @@ func ParseOrder(raw string) (token.AuthorizationDetail, error) {
 	switch {
 	case err != nil:
 		return none, err
-	case order.Quantity < 1 || order.Quantity > maxQuantity:
-		return none, fmt.Errorf("quantity must be a whole number from 1 to %d, written as digits", maxQuantity)
+	case order.Quantity < 1 || order.Quantity > token.MaxOrderQuantity:
+		return none, fmt.Errorf("quantity must be a whole number from 1 to %d, written as digits", token.MaxOrderQuantity)
 	case price(order.LimitPrice) == 0:
 		return none, errors.New("limit_price must be more than nothing")
 	case len(fields) > 0:
@@ -119,11 +114,11 @@ func onlyObject(raw string) (map[string]any, error) {
 	return fields, nil
 }
 
-// price returns a decimal number in ten-thousandths. It must have the form of
-// a limit price.
+// price returns a decimal number in hundredths. It must have the form of a
+// limit price.
 func price(decimal string) int64 {
 	whole, fraction, _ := strings.Cut(decimal, ".")
-	n, _ := strconv.ParseInt(whole+(fraction + "0000")[:4], 10, 64)
+	n, _ := strconv.ParseInt(whole+(fraction + "00")[:2], 10, 64)
 	return n
 }
 
@@ -142,12 +137,10 @@ func OrderText(o token.AuthorizationDetail) string {
 		bound, money(each), o.Currency, least, money(each*int64(o.Quantity)), o.Currency)
 }
 
-// money writes ten-thousandths with at least two decimals, so that nobody
-// takes 365.5 for 36.55.
+// money writes hundredths with two decimals, so that nobody takes 365.5 for
+// 36.55.
 func money(n int64) string {
-	fraction := fmt.Sprintf("%04d", n%10_000)
-	fraction = fraction[:2] + strings.TrimRight(fraction[2:], "0")
-	return grouped(strconv.FormatInt(n/10_000, 10)) + "." + fraction
+	return fmt.Sprintf("%s.%02d", grouped(strconv.FormatInt(n/100, 10)), n%100)
 }
 
 // grouped puts a comma between each three digits.

@@ -20,5 +20,5 @@ func main() {
 			run = authserver.AuditVerify(os.Args[2:])
 		}
 	}
-	service.Main(run)
+	service.Main("authserver", run)
 }

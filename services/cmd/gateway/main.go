@@ -6,4 +6,4 @@ import (
 	"demo.example/services/internal/service"
 )
 
-func main() { service.Main(gateway.Run) }
+func main() { service.Main("gateway", gateway.Main) }

@@ -6,4 +6,4 @@ import (
 	"demo.example/services/mail"
 )
 
-func main() { service.Main(mail.Run) }
+func main() { service.Main("mail", mail.Run) }

@@ -6,4 +6,4 @@ import (
 	"demo.example/services/stocksapi"
 )
 
-func main() { service.Main(stocksapi.Run) }
+func main() { service.Main("stocksapi", stocksapi.Main) }

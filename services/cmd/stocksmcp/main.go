@@ -6,4 +6,4 @@ import (
 	"demo.example/services/stocksmcp"
 )
 
-func main() { service.Main(stocksmcp.Run) }
+func main() { service.Main("stocksmcp", stocksmcp.Main) }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"demo.example/services/internal/config"
+	"demo.example/services/internal/oauth"
 )
 
 const (
@@ -39,7 +40,6 @@ const Path = "/audit"
 type Sender struct {
 	service  string
 	endpoint string
-	id       string
 	secret   config.Secret
 	client   *http.Client
 	log      *slog.Logger
@@ -56,10 +56,10 @@ type Sender struct {
 }
 
 // NewSender returns a sender for one service, which authenticates as the
-// client id. Start does the sending.
-func NewSender(service string, authserver url.URL, id string, secret config.Secret, client *http.Client, log *slog.Logger) *Sender {
+// client of that name. Start does the sending.
+func NewSender(service string, authserver url.URL, secret config.Secret, client *http.Client, log *slog.Logger) *Sender {
 	return &Sender{
-		service: service, endpoint: authserver.JoinPath(Path).String(), id: id, secret: secret,
+		service: service, endpoint: authserver.JoinPath(Path).String(), secret: secret,
 		client: client, log: log, now: time.Now, lost: map[string]int{}, full: make(chan struct{}, 1),
 	}
 }
@@ -253,7 +253,7 @@ func (s *Sender) send(ctx context.Context, batch [][]byte, lost []loss) error {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.SetBasicAuth(url.QueryEscape(s.id), url.QueryEscape(string(s.secret))) // encoded as in RFC 6749 §2.3.1
+	oauth.SetClientAuth(req, s.service, string(s.secret))
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func (c *collector) ids() []string {
 
 // start runs a sender until the returned function is called.
 func start(c *collector) (s *Sender, stop func()) {
-	s = NewSender("gateway", url.URL{Scheme: "http", Host: "authserver"}, "gateway", "s/cret", &http.Client{Transport: c}, slog.New(slog.DiscardHandler))
+	s = NewSender("gateway", url.URL{Scheme: "http", Host: "authserver"}, "s/cret", &http.Client{Transport: c}, slog.New(slog.DiscardHandler))
 	return s, s.Start()
 }
 

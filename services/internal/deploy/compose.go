@@ -40,7 +40,7 @@ func (c *composeRuntime) variables(pki certs.Result) (map[string]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{
+	vars := map[string]string{
 		"DOMAIN":               c.Domain,
 		"HTTPS_PORT":           strconv.Itoa(c.HTTPSPort),
 		"RUN_DIR":              c.RunDir,
@@ -49,7 +49,11 @@ func (c *composeRuntime) variables(pki certs.Result) (map[string]string, error) 
 		"IMAGES_DIR":           c.images(),
 		"SECOND_LOOPBACK":      secondLoopback(),
 		"CERT_REVISION":        leaf,
-	}, nil
+	}
+	for _, name := range passedNames() {
+		vars[name] = c.Passed[name] // the empty ones too: the .env file may be another deployment's
+	}
+	return vars, nil
 }
 
 // secondLoopback is the address that the port is published on beside

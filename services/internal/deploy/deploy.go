@@ -53,7 +53,8 @@ const usage = `usage: demo <command>
   trust, untrust     add the certificate authority to this machine's trust store, or remove it
   setup [--install]  certificates and secrets; with --install also hand each container its share
 
-settings, as environment variables: RUNTIME (docker or local), DOMAIN, HTTPS_PORT, RUN_DIR, CERTS_DIR, COMPOSE_PROJECT_NAME
+settings, as environment variables: RUNTIME (docker or local), DOMAIN, HTTPS_PORT, RUN_DIR, CERTS_DIR, COMPOSE_PROJECT_NAME;
+for up also those of the services that docs/configuration.md marks
 `
 
 // Main runs the command that args name.

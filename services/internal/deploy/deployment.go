@@ -27,6 +27,7 @@ type Deployment struct {
 	ControlSocket string            `json:"control_socket,omitempty"` // of the local supervisor
 	Addresses     map[string]string `json:"addresses,omitempty"`      // host:port of each local listener
 	Revision      string            `json:"revision,omitempty"`       // of programs, settings and certificate
+	Settings      map[string]string `json:"settings,omitempty"`       // for the services: those that are not the default
 }
 
 // Site is where the deployment is reached.

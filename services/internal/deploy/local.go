@@ -93,8 +93,13 @@ func (l *localRuntime) children(d *Deployment) []child {
 	for _, name := range Services {
 		e := env[name]
 		e["DOMAIN"], e["HTTPS_PORT"] = d.Domain, port
-		for _, pass := range []string{"LOG_LEVEL", "PATH", "HOME", "TMPDIR"} {
+		for _, pass := range []string{"PATH", "HOME", "TMPDIR"} {
 			if v := lookup(l.Environ, pass); v != "" {
+				e[pass] = v
+			}
+		}
+		for _, pass := range passed[name] {
+			if v := d.Settings[pass]; v != "" {
 				e[pass] = v
 			}
 		}
@@ -144,7 +149,7 @@ func (l *localRuntime) up(ctx context.Context, pki certs.Result, d *Deployment) 
 			files = append(files, filepath.Join(l.RunDir, "bin", p))
 		}
 	}
-	rev, err := revision(append(files, pki.CertFile), d.Domain, strconv.Itoa(d.HTTPSPort), d.CertsDir, lookup(l.Environ, "LOG_LEVEL"))
+	rev, err := revision(append(files, pki.CertFile), append(environOf(d.Settings), d.Domain, strconv.Itoa(d.HTTPSPort), d.CertsDir)...)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ type Settings struct {
 	CertsDir           string `env:"CERTS_DIR" envDefault:"certs"`
 	ComposeProjectName string `env:"COMPOSE_PROJECT_NAME"`
 
+	Passed map[string]string // settings for the services, by name: those that are not the default
+
 	explicitRuntime bool // RUNTIME came from the environment, not from the last `up`
 }
 
@@ -98,6 +100,7 @@ func readSettings(environ []string, root string) (Settings, *Deployment, error) 
 	if s.ComposeProjectName == "" {
 		s.ComposeProjectName = projectName(runDir)
 	}
+	s.Passed = readPassed(environ, last)
 	s.explicitRuntime = lookup(environ, "RUNTIME") != ""
 	return s, last, nil
 }

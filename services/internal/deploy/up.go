@@ -21,6 +21,7 @@ func (t *Tool) up(ctx context.Context) error {
 	if err := t.stopOther(ctx, name); err != nil {
 		return err
 	}
+	t.tellPassed()
 	running, err := r.running(ctx)
 	if err != nil {
 		return err
@@ -39,7 +40,7 @@ func (t *Tool) up(ctx context.Context) error {
 	prepared := t.Now()
 	d := &Deployment{
 		Runtime: name, Domain: t.Domain, HTTPSPort: t.HTTPSPort,
-		CAFile: pki.CAFile, CertsDir: t.CertsDir, Project: t.ComposeProjectName,
+		CAFile: pki.CAFile, CertsDir: t.CertsDir, Project: t.ComposeProjectName, Settings: t.Passed,
 	}
 	if err := r.up(ctx, pki, d); err != nil {
 		return err

@@ -123,3 +123,13 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return t.Base.RoundTrip(r)
 }
+
+// NewClient returns a client for calls to another service. It follows no
+// redirect: that would carry a token, or the caller's own credentials, to where
+// nobody configured it.
+func NewClient(base http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     Transport{Base: base},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}

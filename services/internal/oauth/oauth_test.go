@@ -89,3 +89,13 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestSetClientAuth: a secret may have any character, and the id of a client
+// may be a URL.
+func TestSetClientAuth(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/token", nil)
+	oauth.SetClientAuth(r, "https://client.example/a b", "s%c:r+t/")
+	if id, secret, ok := r.BasicAuth(); !ok || id != "https%3A%2F%2Fclient.example%2Fa+b" || secret != "s%25c%3Ar%2Bt%2F" {
+		t.Errorf("%q, %q, %t", id, secret, ok)
+	}
+}

@@ -11,10 +11,10 @@ import (
 	"math/rand/v2"
 	"mime"
 	"net/http"
-	"net/url"
 	"time"
 
 	"demo.example/services/internal/config"
+	"demo.example/services/internal/oauth"
 )
 
 // MediaType is what a stream is served as.
@@ -139,7 +139,7 @@ func (f *Follower) open(ctx context.Context, cancel func()) (io.ReadCloser, erro
 		return nil, err
 	}
 	req.Header.Set("Accept", MediaType)
-	req.SetBasicAuth(url.QueryEscape(f.ClientID), url.QueryEscape(string(f.Secret))) // encoded as in RFC 6749 §2.3.1
+	oauth.SetClientAuth(req, f.ClientID, string(f.Secret))
 	unanswered := time.AfterFunc(answerTime, cancel)
 	resp, err := f.Client.Do(req)
 	inTime := unanswered.Stop()
@@ -149,7 +149,7 @@ func (f *Follower) open(ctx context.Context, cancel func()) (io.ReadCloser, erro
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		err = errors.New("the authorization server refuses our credentials; check CLIENT_ID and CLIENT_SECRET_FILE")
+		err = errors.New("the authorization server refuses our credentials; check CLIENT_SECRET_FILE")
 	case resp.StatusCode != http.StatusOK || media != MediaType:
 		err = fmt.Errorf("unexpected answer: status %d, type %q", resp.StatusCode, media)
 	case !inTime:

@@ -19,14 +19,25 @@ import (
 	"demo.example/services/internal/mtls"
 )
 
-// Main runs a service until it fails or the process is told to stop, and
-// exits. `<program> healthcheck` instead asks the running service whether it
-// is healthy.
-func Main(run func(ctx context.Context, environ []string, stderr io.Writer) error) {
+// Main runs the service of that name until it fails or the process is told to
+// stop, and exits. `<program> healthcheck` instead asks the running service
+// whether it is healthy.
+//
+// A run function changes nothing of the process that it runs in: tests run
+// several services in one.
+func Main(name string, run func(ctx context.Context, environ []string, stderr io.Writer) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
 		run = healthcheck
+	}
+	// What libraries log by themselves (zitadel/oidc does) goes to the service's
+	// own log. A level that cannot be read is for run to report.
+	type settings struct {
+		LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	}
+	if cfg, err := config.Parse[settings](os.Environ()); err == nil {
+		slog.SetDefault(Logger(os.Stderr, name, cfg.LogLevel))
 	}
 	if err := run(ctx, os.Environ(), os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)

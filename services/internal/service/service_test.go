@@ -29,9 +29,16 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "fails":
-		Main(func(context.Context, []string, io.Writer) error { return errors.New("LISTEN_ADDR: is taken") })
+		Main("test", func(context.Context, []string, io.Writer) error { return errors.New("LISTEN_ADDR: is taken") })
+	case "logs":
+		_ = os.Setenv("LOG_LEVEL", "warn")
+		Main("test", func(context.Context, []string, io.Writer) error {
+			slog.Info("not at this level")
+			slog.Warn("by a library")
+			return nil
+		})
 	case "serves":
-		Main(func(ctx context.Context, _ []string, stderr io.Writer) error {
+		Main("test", func(ctx context.Context, _ []string, stderr io.Writer) error {
 			fmt.Fprintln(stderr, "serving")
 			<-ctx.Done()
 			fmt.Fprintln(stderr, "stopped")
@@ -56,6 +63,19 @@ func TestMainExitCode(t *testing.T) {
 	cmd, stderr := program(t, "fails")
 	var exit *exec.ExitError
 	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 || stderr.String() != "LISTEN_ADDR: is taken\n" {
+		t.Errorf("%v, %q", err, stderr)
+	}
+}
+
+// TestMainTakesLibrariesLogs: what does not know the service's logger is in its
+// log all the same.
+func TestMainTakesLibrariesLogs(t *testing.T) {
+	cmd, stderr := program(t, "logs")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	var record struct{ Level, Msg, Service string }
+	if err := json.Unmarshal(stderr.Bytes(), &record); err != nil || record.Level != "WARN" || record.Msg != "by a library" || record.Service != "test" {
 		t.Errorf("%v, %q", err, stderr)
 	}
 }

@@ -66,20 +66,6 @@ type Claims struct {
 	AuthorizationDetails []AuthorizationDetail `json:"authorization_details,omitempty"`
 }
 
-// StockOrder is the type of an authorization detail that allows one order.
-const StockOrder = "stock_order"
-
-// AuthorizationDetail is an order as the user approved it (RFC 9396 §2).
-type AuthorizationDetail struct {
-	Type       string `json:"type"` // StockOrder
-	Symbol     string `json:"symbol"`
-	Side       string `json:"side"`               // "buy" or "sell"
-	Quantity   int    `json:"quantity"`           // shares
-	LimitPrice string `json:"limit_price"`        // of one share, a decimal number: at most when buying, at least when selling
-	Currency   string `json:"currency"`           // of the limit, ISO 4217
-	Approval   string `json:"approval,omitempty"` // id of the user's approval, which is good for one order
-}
-
 // Confirmation names the key that a token is bound to (RFC 7800 §3.1).
 type Confirmation struct {
 	JKT string `json:"jkt"` // thumbprint (RFC 7638)
