@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"demo.example/services/internal/httpserver"
 )
 
 // modern returns the headers of a 2026-07-28 request that calls the tool, some
