@@ -25,12 +25,13 @@ func (s *setup) testRegion(t *testing.T, b *tab, p *program) {
 		pressed := time.Now()
 		b.reads("The region was changed.")
 		for {
+			called := time.Since(pressed)
 			got := p.region(t)
 			if got == region {
 				break
 			}
-			if time.Since(pressed) > time.Second {
-				t.Fatalf("the tool answers for %s after %s, want %s", got, time.Since(pressed), region)
+			if called > time.Second {
+				t.Fatalf("called after %s, the tool answers for %s, want %s", called, got, region)
 			}
 		}
 	}

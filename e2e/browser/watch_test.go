@@ -30,6 +30,7 @@ type watch struct {
 	status   int64    // that the next document may have
 	method   string   // by which the last document was asked for
 	loaded   []string // types of what the last document made the browser load, itself first
+	icon     network.RequestID
 	problems []string
 }
 
@@ -95,12 +96,19 @@ func (w *watch) see(event any) {
 
 // isIcon reports whether an event is about the picture that a browser asks every
 // site for. There is no web application where the one client that is a site has
-// its pages.
+// its pages, and a browser that goes on meanwhile drops the request.
 func (w *watch) isIcon(event any) bool {
 	icon := w.s.Origin("client") + "/favicon.ico"
 	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if e.Request.URL == icon {
+			w.icon = e.RequestID
+		}
+		return e.RequestID == w.icon
 	case *network.EventResponseReceived:
-		return e.Response.URL == icon
+		return e.RequestID == w.icon
+	case *network.EventLoadingFailed:
+		return e.RequestID == w.icon
 	case *log.EventEntryAdded:
 		return e.Entry.URL == icon
 	}
