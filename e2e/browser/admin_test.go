@@ -16,7 +16,7 @@ import (
 
 // testAdministration: an administrator looks around, suspends a user whose agent
 // is at work, lets them in again, and reads in the trail how one call of a tool
-// came about.
+// came about. change_test.go has what else they can change.
 func (s *setup) testAdministration(t *testing.T) {
 	john := s.window(t)
 	p := s.program(t, agent.Dynamic("Night watch", s.client.redirect))
@@ -34,6 +34,10 @@ func (s *setup) testAdministration(t *testing.T) {
 	t.Run("pages", func(t *testing.T) { s.testAdminPages(t, b.in(t)) })
 	t.Run("story", func(t *testing.T) { s.testStory(t, b.in(t)) })
 	t.Run("suspended", func(t *testing.T) { s.testSuspend(t, b.in(t), john.in(t), p) })
+	t.Run("region", func(t *testing.T) { s.testRegion(t, b.in(t), p) })
+	t.Run("revoked", func(t *testing.T) { s.testRevoke(t, b.in(t), john.in(t), p) })
+	t.Run("client deleted", func(t *testing.T) { s.testDeleteClient(t, b.in(t), john.in(t), p) })
+	t.Run("client suspended", func(t *testing.T) { s.testSuspendClient(t, b.in(t), john.in(t)) })
 	t.Run("new key", func(t *testing.T) { s.testNewKey(t, b.in(t)) })
 	t.Run("session over", func(t *testing.T) { s.testSessionOver(t, b.in(t)) })
 	t.Run("sign-out", func(t *testing.T) { s.testAdminSignOut(t, b.in(t)) })
@@ -176,10 +180,15 @@ func (s *setup) testSuspend(t *testing.T, b, john *tab, p *program) {
 	}
 }
 
-// testNewKey: a new key is published, and no other can be made before it signs.
+// testNewKey: the key that signs cannot be retired, whoever knows the address. A
+// new one is published, and no other can be made before it signs.
 func (s *setup) testNewKey(t *testing.T, b *tab) {
 	b.press(`nav a[href="/admin/keys"]`)
-	before := b.has("tbody tr")
+	before, signs := b.has("tbody tr"), run(b, chromedp.Evaluate[string](`document.querySelector("tr:has(.known) code").textContent`))
+	b.expect(409, chromedp.Navigate(s.administration()+"/keys/change?action=retire&key="+signs))
+	b.look("admin, not now")
+	b.reads("This cannot be done", "This key signs, or is about to. Make a new one first")
+	b.press(`main a[href="/admin/keys"]`)
 	b.press("main p a.button")
 	b.look("admin, new key")
 	b.reads("Make a new signing key?")

@@ -48,6 +48,10 @@ func (b *tab) look(name string) {
 		return
 	}
 	b.checkContent(name)
+	if b.plain { // the page was loaded without; now it is axe-core that needs them
+		b.scripts(true)
+		defer b.scripts(false)
+	}
 	axe := b.axe()
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range widths {

@@ -42,6 +42,8 @@ func TestJourneys(t *testing.T) {
 	t.Run("step-up and orders", s.testOrders)
 	t.Run("taken back", func(t *testing.T) { s.testTakeBack(t, john.in(t), program) })
 	t.Run("device", func(t *testing.T) { s.testDevice(t, john.in(t)) })
+	t.Run("consent remembered", func(t *testing.T) { s.testRemembered(t, john.in(t)) })
+	t.Run("redirects elsewhere", func(t *testing.T) { s.testElsewhere(t, john.in(t)) })
 	t.Run("hostile names", func(t *testing.T) { s.testHostileNames(t, john.in(t)) })
 	t.Run("pages without a request", s.testOtherPages)
 	t.Run("without JavaScript", s.testWithoutScript)

@@ -38,7 +38,7 @@ func decode(t *testing.T, result *mcp.CallToolResult, into any) {
 
 // testOrders: a program that may read wants to buy. Its user is asked for more
 // access, with a new passcode since this browser has no sign-in, then about the
-// order itself; the second order they decline.
+// order itself; the second order they decline. None of it needs a script.
 func (s *setup) testOrders(t *testing.T) {
 	p := s.program(t, agent.Document(s.ClientDocument(), s.client.redirect))
 	first := s.window(t)
@@ -57,12 +57,14 @@ func (s *setup) testOrders(t *testing.T) {
 	order := map[string]any{"symbol": prices.Stocks[0].Symbol, "side": "buy", "quantity": 7, "limit_price": "99999"}
 
 	b := s.window(t)
+	b.scripts(false)
 	call = p.call(t.Context(), "place-order", order)
 	b.visit(p.asks(t, call))
 	b.signIn(t, person.Jane)
 	b.look("consent, orders")
 	b.reads("Prepare orders to buy and sell stocks in your name. You are asked about each one")
 	b.press(allow)
+	b.ranNone()
 
 	b.visit(p.asks(t, call))
 	b.look("order")
@@ -121,6 +123,7 @@ func (s *setup) testTakeBack(t *testing.T, b *tab, p *program) {
 func (s *setup) refused(t *testing.T, token string, since time.Time) {
 	t.Helper()
 	for {
+		sent := time.Since(since)
 		answer, err := agent.Get(t.Context(), s.Client(), s.MCPResource(), token)
 		if err != nil {
 			t.Fatal(err)
@@ -131,8 +134,8 @@ func (s *setup) refused(t *testing.T, token string, since time.Time) {
 			}
 			return
 		}
-		if time.Since(since) > time.Second {
-			t.Fatalf("a token that was taken back is answered %d after %s", answer.Status, time.Since(since))
+		if sent > time.Second {
+			t.Fatalf("a token that was taken back is answered %d after %s", answer.Status, sent)
 		}
 	}
 }

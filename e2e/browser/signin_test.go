@@ -134,6 +134,7 @@ func (w waiting) in(t *testing.T) waiting {
 func (s *setup) askForPasscode(t *testing.T) waiting {
 	t.Helper()
 	w := waiting{tab: s.window(t), flow: s.flow(t, "Morning report")}
+	w.scripts(false)
 	w.visit(w.flow.URL())
 	before, err := s.inbox.Newest(t.Context(), person.Jane)
 	if err != nil {
@@ -151,7 +152,8 @@ func (s *setup) askForPasscode(t *testing.T) waiting {
 }
 
 // testResend: a wrong passcode, a new one, and the new one is right. The button
-// appears by itself, from the style sheet, once half a minute is over.
+// appears by itself, from the style sheet, once half a minute is over: no script
+// runs here.
 func (s *setup) testResend(t *testing.T, w waiting) {
 	w.enter("passcode", "00000000")
 	w.expect(400, chromedp.Click(chromedp.CSS("main form button")))
@@ -163,6 +165,7 @@ func (s *setup) testResend(t *testing.T, w waiting) {
 	w.press("main form button")
 	w.reads("Read the stock prices of your region, Europe")
 	w.press(allow)
+	w.ranNone()
 	if _, err := w.flow.Code(w.location(t)); err != nil {
 		t.Error(err)
 	}

@@ -23,7 +23,8 @@ type tab struct {
 	ctx context.Context
 	*watch
 
-	once bool // the page that is shown answers something that is good for one time
+	once  bool // the page that is shown answers something that is good for one time
+	plain bool // its pages may run no scripts
 }
 
 // window opens the browser as somebody who was never here: without cookies.
@@ -166,13 +167,23 @@ func (b *tab) has(selector string) int {
 	return run(b, chromedp.Evaluate[int](`document.querySelectorAll('`+selector+`').length`))
 }
 
-// scripts switches JavaScript of the pages on or off.
+// scripts switches JavaScript of the pages on or off. What a test evaluates runs
+// all the same; events and timers do not.
 func (b *tab) scripts(on bool) {
 	b.Helper()
+	b.plain = !on
 	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
 		return err
 	}))
+}
+
+// ranNone checks, on the page of a client, that scripts were off on the way there.
+func (b *tab) ranNone() {
+	b.Helper()
+	if title := run(b, chromedp.Title()); title != "No scripts" {
+		b.Errorf("scripts ran: the client's page calls itself %q", title)
+	}
 }
 
 // cookies are what the browser would send to the address.

@@ -3,6 +3,7 @@ package browser_test
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,7 @@ type watch struct {
 	status   int64    // that the next document may have
 	method   string   // by which the last document was asked for
 	loaded   []string // types of what the last document made the browser load, itself first
+	icon     network.RequestID
 	problems []string
 }
 
@@ -61,6 +63,9 @@ func (w *watch) see(event any) {
 	if sent, ok := event.(*network.EventRequestWillBeSent); ok && sent.Type == network.ResourceTypeImage && strings.HasPrefix(sent.Request.URL, "data:") {
 		return
 	}
+	if w.isIcon(event) {
+		return
+	}
 	switch e := event.(type) {
 	case *runtime.EventConsoleAPICalled:
 		w.problem("the console has a %s", e.Type)
@@ -89,6 +94,27 @@ func (w *watch) see(event any) {
 	}
 }
 
+// isIcon reports whether an event is about the picture that a browser asks every
+// site for. There is no web application where the one client that is a site has
+// its pages, and a browser that goes on meanwhile drops the request.
+func (w *watch) isIcon(event any) bool {
+	icon := w.s.Origin("client") + "/favicon.ico"
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if e.Request.URL == icon {
+			w.icon = e.RequestID
+		}
+		return e.RequestID == w.icon
+	case *network.EventResponseReceived:
+		return e.RequestID == w.icon
+	case *network.EventLoadingFailed:
+		return e.RequestID == w.icon
+	case *log.EventEntryAdded:
+		return e.Entry.URL == icon
+	}
+	return false
+}
+
 func (w *watch) problem(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Sprintf(format, args...))
 }
@@ -96,11 +122,23 @@ func (w *watch) problem(format string, args ...any) {
 // clean fails the test for what the browser had to say since it was last asked.
 func (w *watch) clean(t *testing.T) {
 	t.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range w.problems {
+	for _, p := range w.said() {
 		t.Error(p)
 	}
+	w.forget()
+}
+
+// said is what the browser had to say since it was last asked.
+func (w *watch) said() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.problems)
+}
+
+// forget has the browser be silent about what it said.
+func (w *watch) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.problems = nil
 }
 
@@ -118,10 +156,8 @@ func (s *setup) testWatch(t *testing.T) {
 	b := s.window(t)
 	b.do(chromedp.Navigate(`data:text/html,<meta http-equiv="Content-Security-Policy" content="style-src 'none'"><p style="color:red"><input><img src="https://third.example/x"><script>console.error("x"); nothing()</script>`))
 	b.wait(`document.readyState == "complete" ? "loaded" : ""`)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	got := strings.Join(b.problems, "\n")
-	b.problems = nil
+	got := strings.Join(b.said(), "\n")
+	b.forget()
 	for _, want := range []string{
 		"the console has a error", "a script failed", "Content Security Policy", "a request to a third party: https://third.example/x",
 		"a Image could not be loaded: net::ERR_NAME_NOT_RESOLVED",
