@@ -25,6 +25,11 @@ const (
 	probeTimeout   = time.Second
 )
 
+// userAtOnce is how many requests of one user are with a service at a time. An
+// agent that calls tools side by side and waits for approvals has a dozen, and
+// a user has several agents.
+const userAtOnce = 32
+
 // errBusy is a service that has as many requests as it may have.
 var errBusy = errors.New("as many requests as it may have are at the service")
 
@@ -34,16 +39,17 @@ func isOverload(err error) bool {
 }
 
 // A backend is the way to one service. It keeps a service that is slow or
-// down from holding up the others: so many requests are with it at most, and
-// after a few failures in a row it is not asked at all until its health check
-// answers again. Callers learn at once, instead of after a time-out.
+// down from holding up the others: so many requests are with it at most, from
+// one user, client or network only a part of them (budget.go), and after a few
+// failures in a row it is not asked at all until its health check answers again.
+// Callers learn at once, instead of after a time-out.
 //
 // What counts as a failure is that no answer came. An answer of 503 is the
 // service's own word, and better than ours.
 type backend struct {
 	next    *http.Transport
-	health  string        // URL
-	slots   chan struct{} // one for each request that is with the service
+	health  string  // URL
+	slots   *budget // one for each request that is with the service
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 }
 
@@ -53,7 +59,7 @@ func newBackend(name string, origin url.URL, concurrency int, transport *http.Tr
 	b := &backend{
 		next:   transport.Clone(),
 		health: origin.JoinPath("healthz").String(),
-		slots:  make(chan struct{}, concurrency),
+		slots:  newBudget(concurrency, userAtOnce, errBusy),
 	}
 	b.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        name,
@@ -71,26 +77,25 @@ func newBackend(name string, origin url.URL, concurrency int, transport *http.Tr
 }
 
 // isClientsFault reports whether a request failed for what its client did.
-// That says nothing about the service.
+// That says nothing about the service. Hanging up is all that is left to do:
+// what the client sends is here before the service is asked (route.bodyFirst).
 func isClientsFault(err error) bool {
-	var body bodyError
-	return errors.Is(err, context.Canceled) || errors.As(err, &body)
+	return errors.Is(err, context.Canceled)
 }
 
 // RoundTrip implements http.RoundTripper.
 func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
-	select {
-	case b.slots <- struct{}{}:
-	default:
-		return nil, errBusy
+	of := holders(r)
+	if err := b.slots.take(1, of); err != nil {
+		return nil, err
 	}
 	resp, err := b.ask(r)
 	if err != nil {
-		<-b.slots
+		b.slots.giveBack(1, of)
 		return nil, err
 	}
 	// The request is with the service until its answer is read to the end.
-	h := &heldBody{ReadCloser: resp.Body, slots: b.slots}
+	h := &heldBody{ReadCloser: resp.Body, slots: b.slots, of: of}
 	resp.Body = h
 	if conn, ok := h.ReadCloser.(io.Writer); ok { // a WebSocket (httputil.ReverseProxy writes to the body)
 		resp.Body = heldConn{h, conn}
@@ -141,13 +146,14 @@ func (b *backend) probe(ctx context.Context) error {
 // heldBody gives the request's slot back when it is closed.
 type heldBody struct {
 	io.ReadCloser
-	slots chan struct{}
+	slots *budget
+	of    [2]holder
 	once  sync.Once
 }
 
 // Close implements io.Closer.
 func (h *heldBody) Close() error {
-	h.once.Do(func() { <-h.slots })
+	h.once.Do(func() { h.slots.giveBack(1, h.of) })
 	return h.ReadCloser.Close()
 }
 

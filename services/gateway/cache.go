@@ -76,7 +76,16 @@ func (c *tokenCache) known(token, resource string) (found phantom, known bool, e
 	return phantom{}, false, nil
 }
 
+// wasGood reports whether token was good at resource when it was last asked
+// about, and has time left.
+func (c *tokenCache) wasGood(token, resource string) bool {
+	t, ok := c.active.get(cacheKey{sha256.Sum256([]byte(token)), resource})
+	return ok && c.now().Before(t.Expires)
+}
+
 // get returns what stands behind token at resource, and whether it was known.
+// It waits for the answer even when the client goes away: a request whose
+// question is under way counts as long as that is, whatever the client does.
 func (c *tokenCache) get(ctx context.Context, token, resource string) (found phantom, cached bool, err error) {
 	arrived := c.now()
 	if found, cached, err = c.known(token, resource); cached {
@@ -86,7 +95,7 @@ func (c *tokenCache) get(ctx context.Context, token, resource string) (found pha
 	for {
 		// Requests that arrive together ask once. The question outlives a
 		// client that goes away, for the sake of the others.
-		ch := c.flights.DoChan(string(key.token[:])+resource, func() (any, error) {
+		answer, err, _ := c.flights.Do(string(key.token[:])+resource, func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 			defer cancel()
 			at, asked := c.now(), c.revoked.Ask()
@@ -94,18 +103,13 @@ func (c *tokenCache) get(ctx context.Context, token, resource string) (found pha
 			c.remember(key, at, activeToken{found, asked}, err)
 			return activeToken{found, asked}, err
 		})
-		select {
-		case <-ctx.Done():
-			return phantom{}, false, ctx.Err()
-		case res := <-ch:
-			t, _ := res.Val.(activeToken)
-			if res.Err == nil && !c.revoked.Holds(t.asked, t.hangs(), arrived) {
-				// The token may have been revoked since it was asked about: we
-				// joined a slow question too late, or know that something ended.
-				continue
-			}
-			return t.phantom, false, res.Err
+		t, _ := answer.(activeToken)
+		if err == nil && !c.revoked.Holds(t.asked, t.hangs(), arrived) {
+			// The token may have been revoked since it was asked about: we
+			// joined a slow question too late, or know that something ended.
+			continue
 		}
+		return t.phantom, false, err
 	}
 }
 

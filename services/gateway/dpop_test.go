@@ -212,3 +212,76 @@ func TestServiceSetsNoNonce(t *testing.T) {
 		t.Errorf("got %d %v", resp.StatusCode, resp.Header)
 	}
 }
+
+// TestFailedProofsAreCounted: attack D-POP. Who has a token and not its key, or
+// presents it as what it is not, is counted with the strangers of the network,
+// and uses up nothing of the owner's.
+func TestFailedProofsAreCounted(t *testing.T) {
+	const quota, requests = 3, 2
+	key, thief := dpoptest.NewKey(t), dpoptest.NewKey(t)
+	for name, tt := range map[string]struct {
+		authorization string
+		key           *dpoptest.Key // of the proof; nil: none
+	}{
+		"a bearer token as DPoP":   {"DPoP bearer", nil},
+		"a bound token as Bearer":  {"Bearer bound", nil},
+		"a bound token, no proof":  {"DPoP bound", nil},
+		"a bound token, other key": {"DPoP bound", thief},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := start(t, fmt.Sprintf("REFUSALS_PER_IP=%d", quota), fmt.Sprintf("REQUESTS_PER_USER=%d", requests+1), "TOKEN_CACHE_TTL=1m")
+			d.bind("bound", key)
+			d.issue("bearer", map[string]any{"aud": testSite.APIResource(), "sub": "jane"})
+			for _, token := range []string{"Bearer bearer", "DPoP bound"} { // known from here on
+				d.do(t, "GET", apiURL, "", "Authorization", token, "DPoP", key.Proof("GET", apiURL, map[string]any{"ath": dpoptest.HashOf("bound")}))
+			}
+			for i := range 2 * quota {
+				headers := []string{"Authorization", tt.authorization}
+				if tt.key != nil {
+					headers = append(headers, "DPoP", tt.key.Proof("GET", apiURL, map[string]any{"ath": dpoptest.HashOf("bound")}))
+				}
+				resp, _ := d.do(t, "GET", apiURL, "", headers...)
+				want, left := http.StatusUnauthorized, ""
+				if i >= quota {
+					want, left = http.StatusTooManyRequests, `"address";r=0;t=20`
+				}
+				if resp.StatusCode != want || resp.Header.Get("RateLimit") != left {
+					t.Errorf("D-POP %d: got %d, RateLimit %q, want %d %q", i, resp.StatusCode, resp.Header.Get("RateLimit"), want, left)
+				}
+			}
+			client := &http.Client{Transport: &dpoptest.Transport{Key: key, Base: d.client.Transport}}
+			for i := range requests - 1 { // and one more for the nonce
+				req, err := http.NewRequest("GET", apiURL, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", "DPoP bound")
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK {
+					t.Errorf("D-POP the owner's request %d: got %d", i, resp.StatusCode)
+				}
+			}
+		})
+	}
+}
+
+// TestProofsAboveTheQuota: above it none is judged, and so none is remembered.
+func TestProofsAboveTheQuota(t *testing.T) {
+	d := start(t, "REQUESTS_PER_USER=2", "TOKEN_CACHE_TTL=1m")
+	key := dpoptest.NewKey(t)
+	d.bind("bound", key)
+	nonce := d.nonce(t, "bound", key)
+	for i, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
+		proof := key.Proof("GET", apiURL, map[string]any{"nonce": nonce, "ath": dpoptest.HashOf("bound")})
+		if resp, _ := d.do(t, "GET", apiURL, "", "Authorization", "DPoP bound", "DPoP", proof); resp.StatusCode != want {
+			t.Errorf("D-POP request %d: got %d, want %d", i, resp.StatusCode, want)
+		}
+	}
+	if resp, _ := d.do(t, "GET", apiURL, "", "Authorization", "DPoP bound", "DPoP", "x"); resp.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("D-POP what is no proof: got %d, want that nobody looks at it", resp.StatusCode)
+	}
+}

@@ -68,7 +68,8 @@ func Run(ctx context.Context, environ []string, stderr io.Writer) error {
 	public := httpserver.New(handler, log)
 	public.TLSConfig = tlsConfig(cert)
 	// A connection that opens four times as many, taken back or not, is cut off.
-	public.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
+	// Of bodies that nobody has begun to read little is taken from the network.
+	public.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100, MaxReceiveBufferPerStream: maxBody, MaxReceiveBufferPerConnection: 4 * maxBody}
 	public.DisableGeneralOptionsHandler = true // "OPTIONS *" is the guard's to refuse
 
 	// The health check of a container knows neither our CA nor our names.

@@ -111,33 +111,36 @@ func stripClaims(h http.Header) {
 	}
 }
 
-// limitBody refuses requests with more than limit bytes of body, whether they
+// maxBody is what a request may bring, in bytes. The longest are an MCP client's
+// messages, and the MCP server takes no more either.
+const maxBody = httpserver.MaxMessage
+
+// limitBody refuses requests with more than maxBody bytes of body, whether they
 // say so (Content-Length) or not.
-func limitBody(limit int64, next http.Handler) http.Handler {
+func limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > limit {
-			problem.Write(w, r, tooLarge(limit))
+		if r.ContentLength > maxBody {
+			problem.Write(w, r, tooLarge())
 			return
 		}
 		if r.ContentLength != 0 {
 			limited := *r
-			limited.Body = requestBody{http.MaxBytesReader(w, r.Body, limit)}
+			limited.Body = requestBody{http.MaxBytesReader(w, r.Body, maxBody)}
 			r = &limited
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func tooLarge(limit int64) *problem.Details {
+func tooLarge() *problem.Details {
 	return &problem.Details{
 		Status: http.StatusRequestEntityTooLarge,
 		Title:  "Too large",
-		Detail: fmt.Sprintf("Send at most %d bytes.", limit),
+		Detail: fmt.Sprintf("Send at most %d bytes.", maxBody),
 	}
 }
 
-// requestBody marks the errors of reading a request's body, so that the proxy
-// can tell a client's mistake from an outage of the service behind it.
+// requestBody marks the errors of reading a request's body.
 type requestBody struct{ io.ReadCloser }
 
 // bodyError is a body that could not be read.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -181,28 +182,30 @@ func FuzzPath(f *testing.F) {
 func TestBodyLimits(t *testing.T) {
 	d := start(t)
 	d.issue("opaque", nil)
-	for host, limit := range map[string]int{"login": 64 << 10, "mcp": 64 << 10} {
+	d.issue("for-api", map[string]any{"aud": testSite.APIResource()})
+	for host, token := range map[string]string{"login": "", "mcp": "opaque", "api": "for-api", "mail": ""} {
+		path := map[string]string{"api": "/orders"}[host]
 		for _, tt := range []struct {
 			name    string
 			size    int
 			chunked bool
 			status  int
 		}{
-			{"at the limit", limit, false, 200},
-			{"at the limit, chunked", limit, true, 200},
-			{"G12 above", limit + 1, false, 413},
-			{"G12 above, chunked", limit + 1, true, 413},
+			{"at the limit", 64 << 10, false, 200},
+			{"at the limit, chunked", 64 << 10, true, 200},
+			{"G12 above", 64<<10 + 1, false, 413},
+			{"G12 above, chunked", 64<<10 + 1, true, 413},
 		} {
 			t.Run(host+" "+tt.name, func(t *testing.T) {
 				d.forwarded()
-				req, err := http.NewRequest("POST", testSite.Origin(host)+"/", strings.NewReader(strings.Repeat("a", tt.size)))
+				req, err := http.NewRequest("POST", testSite.Origin(host)+cmp.Or(path, "/"), strings.NewReader(strings.Repeat("a", tt.size)))
 				if err != nil {
 					t.Fatal(err)
 				}
 				if tt.chunked {
 					req.ContentLength = -1
 				}
-				req.Header.Set("Authorization", "Bearer opaque")
+				req.Header.Set("Authorization", "Bearer "+token)
 				resp, err := d.client.Do(req)
 				if err != nil {
 					t.Fatal(err)

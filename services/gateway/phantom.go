@@ -75,7 +75,7 @@ func (p *phantomTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	found, cached, err := p.find(r, token)
 	if err == nil {
-		err = p.checkProof(w, r, token, found) // dpop.go, for tokens that are bound to a key
+		err = p.admit(w, r, token, found) // dpop.go
 	}
 	var refused refusal
 	var badProof *oauth.Error
@@ -89,9 +89,6 @@ func (p *phantomTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &badProof):
 		p.log(r, token, found, "deny", badProof.Error(), cached)
 		p.challenge(w, badProof.Code, badProof.Description)
-	case err != nil && r.Context().Err() != nil:
-		// Nobody is there to answer.
-		p.log(r, token, found, "none", "the client went away", cached)
 	case err != nil:
 		// An outage must not look like an expired login.
 		p.log(r, token, found, "unavailable", err.Error(), cached)
@@ -103,39 +100,45 @@ func (p *phantomTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // find returns what stands behind a token, and whether it was known. The
 // error is an overQuota when too many bad tokens came from the same network.
-// Good ones that are known pass all the same.
+// Good ones that are known pass all the same, and so does the question whether
+// one that was good still is.
 func (p *phantomTokens) find(r *http.Request, token string) (found phantom, cached bool, err error) {
 	found, cached, err = p.Tokens.known(token, p.Resource.ID)
-	if cached && err == nil {
+	switch {
+	case cached && err == nil:
 		return found, true, nil
+	case cached:
+		return found, true, p.failed(r, err)
+	case p.Tokens.wasGood(token, p.Resource.ID):
+		return p.Tokens.get(r.Context(), token, p.Resource.ID)
 	}
 	from := network(r)
 	if b := p.Quotas.Strangers.take(from); b.wait > 0 {
-		return phantom{}, cached, overQuota{b}
+		return phantom{}, false, overQuota{b}
 	}
-	if !cached {
+	asker := stranger(from)
+	if err = p.Quotas.Asked.take(1, asker); err == nil {
+		defer p.Quotas.Asked.giveBack(1, asker)
 		found, cached, err = p.Tokens.get(r.Context(), token, p.Resource.ID)
 	}
 	if _, refused := errors.AsType[refusal](err); !refused {
 		p.Quotas.Strangers.giveBack(from)
 	}
+	if _, over := errors.AsType[overShare](err); over {
+		err = overQuota{balance{p.Quotas.Strangers, 0, time.Second}}
+	}
 	return found, cached, err
 }
 
-// serve lets a good token pass, if its scope and the quotas allow.
+// serve lets a good token pass, if its scope allows.
 func (p *phantomTokens) serve(w http.ResponseWriter, r *http.Request, token string, found phantom, cached bool) {
-	b := p.Quotas.takeToken(found)
-	b.announce(w.Header())
-	switch {
-	case b.wait > 0:
-		p.tooMany(w, r, token, found, b, cached)
-	case !oauth.HasScope(found.Scope, p.Resource.Scope):
+	if !oauth.HasScope(found.Scope, p.Resource.Scope) {
 		p.log(r, token, found, "deny", "insufficient scope", cached)
 		p.challenge(w, "insufficient_scope", "The access token lacks a scope; ask for the scopes named here.")
-	default:
-		p.log(r, token, found, "allow", "", cached)
-		p.Next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), phantomKey{}, found)))
+		return
 	}
+	p.log(r, token, found, "allow", "", cached)
+	p.Next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), phantomKey{}, found)))
 }
 
 // tooMany refuses a request for which there is no room (RFC 6585 §4).

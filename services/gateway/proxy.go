@@ -125,9 +125,16 @@ func (rt route) modifyResponse(resp *http.Response) error {
 func (rt route) fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
 	var body bodyError
 	var large *http.MaxBytesError
+	var share overShare
 	switch {
+	case errors.As(err, &share):
+		log.Warn("upstream", "request_id", requestID(r), "upstream", rt.Upstream.Redacted(), "error", err)
+		problem.Write(w, r, &problem.Details{
+			Status: http.StatusTooManyRequests, Title: "Too many requests", RetryAfter: time.Second,
+			Detail: "As many requests of this " + share.of() + " as may be are under way. Try again when one of them is answered.",
+		})
 	case errors.As(err, &large):
-		problem.Write(w, r, tooLarge(large.Limit))
+		problem.Write(w, r, tooLarge())
 	case errors.As(err, &body) && errors.Is(err, os.ErrDeadlineExceeded):
 		problem.Write(w, r, &problem.Details{
 			Status: http.StatusRequestTimeout, Title: "Too slow", Detail: "The body of the request did not arrive in time.",
@@ -138,11 +145,11 @@ func (rt route) fail(w http.ResponseWriter, r *http.Request, err error, log *slo
 		problem.Write(w, r, &problem.Details{
 			Status: http.StatusBadRequest, Title: "Bad request", Detail: "The body of the request cannot be read.",
 		})
-	case errors.Is(err, errBusy):
+	case errors.Is(err, errBusy), errors.Is(err, errBodies):
 		log.Warn("upstream", "request_id", requestID(r), "upstream", rt.Upstream.Redacted(), "error", err)
 		problem.Write(w, r, &problem.Details{
 			Status: http.StatusServiceUnavailable, Title: "Busy", RetryAfter: time.Second,
-			Detail: rt.Service + " has as many requests as it can take right now. Try again in a second.",
+			Detail: "There are as many requests as can be taken right now. Try again in a second.",
 		})
 	case isOverload(err): // its failures were logged, and that it counts as down
 		problem.Write(w, r, problem.Unavailable(rt.Service))
@@ -152,26 +159,53 @@ func (rt route) fail(w http.ResponseWriter, r *http.Request, err error, log *slo
 	}
 }
 
-// smallBody is what a request may bring on a route that waits for all of it.
-const smallBody = 64 << 10
+// bodiesAtOnce bounds the bodies of requests that are here at a time, in bytes.
+const bodiesAtOnce = 16 << 20
 
-// bodyFirst reads a request to its end before it is with the service: strangers
-// who send slowly take no slot there, and no time-out counts as its failure
-// (backend.go).
-func (rt route) bodyFirst(next http.Handler, log *slog.Logger) http.Handler {
+// errBodies is a gateway that holds as many bodies as it may hold.
+var errBodies = errors.New("as many bodies as it may hold are at the gateway")
+
+// bodyFirst reads a request to its end before it is with the service: who sends
+// slowly takes no slot there, and what they do counts as no failure of it
+// (backend.go). Until it is answered its bytes count, from the first moment:
+// who says that many will come, or does not say how many, gets no more room by
+// sending them late.
+func (rt route) bodyFirst(bodies *budget, next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				rt.fail(w, r, err, log)
-				return
-			}
-			whole := *r
-			whole.Body, whole.ContentLength, whole.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
-			r = &whole
+		if r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
 		}
-		next.ServeHTTP(w, r)
+		size, of := int(r.ContentLength), holders(r) // limitBody saw to the size
+		if size < 0 {
+			size = maxBody
+		}
+		if err := bodies.take(size, of); err != nil {
+			rt.fail(w, r, err, log)
+			return
+		}
+		defer func() { bodies.giveBack(size, of) }()
+		body, err := readBody(r)
+		if err != nil {
+			rt.fail(w, r, err, log)
+			return
+		}
+		bodies.giveBack(size-len(body), of)
+		size = len(body)
+		whole := *r
+		whole.Body, whole.ContentLength, whole.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(size), nil
+		next.ServeHTTP(w, &whole)
 	})
+}
+
+// readBody reads all of a body, into no more memory than it said that it takes.
+func readBody(r *http.Request) ([]byte, error) {
+	var body bytes.Buffer
+	if r.ContentLength > 0 {
+		body.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(r.Body)
+	return body.Bytes(), err
 }
 
 // limitTime bounds how long an answer takes, for clients as for services:
@@ -185,6 +219,68 @@ func limitTime(next http.Handler) http.Handler {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime + time.Second))
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// limitWrites gives a client some time to take each part of an answer that may
+// go on for as long as it likes: whoever takes nothing of it gets no more.
+func limitWrites(patience time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limited := &limitedWriter{ResponseWriter: w, patience: patience}
+		limited.late = time.AfterFunc(patience, limited.cut)
+		limited.late.Stop()
+		defer limited.end()
+		next.ServeHTTP(limited, r)
+	})
+}
+
+// A limitedWriter ends an answer when a single write takes too long. A deadline
+// of the connection would not do: in HTTP/2 it ends a stream on which nothing
+// was to be written as well.
+type limitedWriter struct {
+	http.ResponseWriter
+	patience time.Duration
+	late     *time.Timer // runs while something is written
+
+	mu    sync.Mutex
+	ended bool // the handler has, and net/http does not want to hear of it any more
+}
+
+// Write implements http.ResponseWriter.
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	l.late.Reset(l.patience)
+	defer l.late.Stop()
+	return l.ResponseWriter.Write(p)
+}
+
+// FlushError is what http.ResponseController flushes with.
+func (l *limitedWriter) FlushError() error {
+	l.late.Reset(l.patience)
+	defer l.late.Stop()
+	return http.NewResponseController(l.ResponseWriter).Flush()
+}
+
+// Unwrap lets http.ResponseController reach the connection of a WebSocket.
+func (l *limitedWriter) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// cut fails the write that waits.
+func (l *limitedWriter) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.deadline(time.Unix(1, 0))
+	}
+}
+
+// end leaves net/http the same time for what it still holds of the answer.
+func (l *limitedWriter) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	l.deadline(time.Now().Add(l.patience))
+}
+
+func (l *limitedWriter) deadline(at time.Time) {
+	_ = http.NewResponseController(l.ResponseWriter).SetWriteDeadline(at) // fails for a connection that is gone
 }
 
 // buffers are lent to the proxies, which would otherwise allocate 32 kB for

@@ -37,7 +37,8 @@ func newQuota(name string, size int, now func() time.Time) *quota {
 	return &quota{name: name, size: size, each: quotaWindow / time.Duration(size), now: now, full: full}
 }
 
-// quotas are those of the protected resources together.
+// quotas are those of the protected resources together, and what all routes
+// share.
 type quotas struct {
 	Users   *quota // by the subject of the token
 	Clients *quota // by the client that it was issued to
@@ -45,6 +46,11 @@ type quotas struct {
 	// whose token is not known yet counts until the token turns out to be
 	// good, so that nobody floods the authorization server with made-up ones.
 	Strangers *quota
+
+	// Asked are questions about tokens that are not known, at one time.
+	Asked *budget
+	// Bodies are bytes, on all routes.
+	Bodies *budget
 }
 
 func newQuotas(cfg settings) quotas {
@@ -52,6 +58,8 @@ func newQuotas(cfg settings) quotas {
 		Users:     newQuota("user", cfg.RequestsPerUser, time.Now),
 		Clients:   newQuota("client", cfg.RequestsPerClient, time.Now),
 		Strangers: newQuota("address", cfg.RefusalsPerIP, time.Now),
+		Asked:     newBudget(cfg.UpstreamConcurrency, userAtOnce, errBusy),
+		Bodies:    newBudget(bodiesAtOnce, userAtOnce*maxBody, errBodies),
 	}
 }
 
@@ -68,6 +76,12 @@ func (q quotas) takeToken(p phantom) balance {
 		return client
 	}
 	return user
+}
+
+// giveBackToken undoes a takeToken that let the request through.
+func (q quotas) giveBackToken(p phantom) {
+	q.Users.giveBack(p.Subject)
+	q.Clients.giveBack(p.ClientID)
 }
 
 // A balance is what a key has left after a request.

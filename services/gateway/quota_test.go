@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,5 +170,126 @@ func TestMadeUpTokens(t *testing.T) {
 	}
 	if status, _ := ask(); status != http.StatusTooManyRequests {
 		t.Errorf("R17 without a token: got %d, want that it waits as well", status)
+	}
+}
+
+// TestImpatientStrangers: attack R17. Who hangs up while the authorization
+// server is asked about a made-up token is counted all the same.
+func TestImpatientStrangers(t *testing.T) {
+	const quota, tries = 5, 20
+	d := start(t, fmt.Sprintf("REFUSALS_PER_IP=%d", quota))
+	asked, gone := make(chan struct{}), make(chan struct{})
+	for i := range tries {
+		d.answer(fmt.Sprint("made-up-", i), func(w http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			<-gone
+			answerWith(http.StatusOK, "application/json", `{"active":false}`)(w, r)
+		})
+	}
+	limited := 0
+	for i := range tries {
+		ctx, hangUp := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, testSite.MCPResource(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", fmt.Sprint("Bearer made-up-", i))
+		answered := make(chan *http.Response, 1)
+		go func() {
+			resp, err := d.client.Do(req)
+			if err == nil {
+				resp.Body.Close()
+			}
+			answered <- resp
+		}()
+		select {
+		case <-asked:
+			hangUp()
+			<-answered
+			gone <- struct{}{}
+		case resp := <-answered:
+			if resp.StatusCode == http.StatusTooManyRequests {
+				limited++
+			}
+		}
+		hangUp()
+	}
+	if n := d.asked(); n != quota || limited != tries-quota {
+		t.Errorf("R17 the authorization server was asked about %d tokens, want %d; %d were refused for their number", n, quota, limited)
+	}
+	refused := 0
+	for _, line := range d.logLines("token") {
+		if line["reason"] == "not active" {
+			refused++
+		}
+	}
+	if refused != quota {
+		t.Errorf("R17 %d refusals were noted, want %d", refused, quota)
+	}
+}
+
+// TestStrangersAskAPart: attack R17. Tokens that are not known, of one network,
+// take a part of the way to the authorization server.
+func TestStrangersAskAPart(t *testing.T) {
+	d := start(t, "UPSTREAM_CONCURRENCY=8", "TOKEN_CACHE_TTL=1m") // 2 for an address
+	d.issue("known", nil)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	for i := range 2 {
+		d.answer(fmt.Sprint("made-up-", i), func(w http.ResponseWriter, r *http.Request) {
+			asked <- struct{}{}
+			<-answer
+			answerWith(http.StatusOK, "application/json", `{"active":false}`)(w, r)
+		})
+	}
+	ask := func(token string) *http.Response {
+		resp, _ := d.do(t, "GET", testSite.MCPResource(), "", "Authorization", "Bearer "+token)
+		return resp
+	}
+	ask("known")
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Go(func() {
+			if resp := ask(fmt.Sprint("made-up-", i)); resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("got %d", resp.StatusCode)
+			}
+		})
+		<-asked
+	}
+	if resp := ask("made-up-too"); resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "1" {
+		t.Errorf("R17 one more: got %d %v, want 429 with Retry-After", resp.StatusCode, resp.Header)
+	}
+	if resp := ask("known"); resp.StatusCode != http.StatusOK {
+		t.Errorf("R17 a known token: got %d", resp.StatusCode)
+	}
+	close(answer)
+	wg.Wait()
+	if resp := ask("made-up-too"); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("afterwards: got %d", resp.StatusCode)
+	}
+}
+
+// TestStrangersLockNobodyOut: attack R17. A token that was good is asked about
+// again, whatever else comes from its network, until it is refused.
+func TestStrangersLockNobodyOut(t *testing.T) {
+	d := start(t, "REFUSALS_PER_IP=2", "TOKEN_CACHE_TTL=1ns") // nothing in the cache is ever new enough
+	d.issue("good", nil)
+	ask := func(authorization string) int {
+		resp, _ := d.do(t, "GET", testSite.MCPResource(), "", "Authorization", authorization)
+		return resp.StatusCode
+	}
+	for i, step := range []struct {
+		authorization string
+		want          int
+	}{
+		{"Bearer good", 200}, {"Basic eDp5", 401}, {"Basic eDp5", 401}, {"Basic eDp5", 429},
+		{"Bearer good", 200}, {"Bearer good", 200}, {"Bearer unknown", 429},
+	} {
+		if got := ask(step.authorization); got != step.want {
+			t.Errorf("R17 step %d, %s: got %d, want %d", i, step.authorization, got, step.want)
+		}
+	}
+	d.answer("good", nil)
+	if first, second := ask("Bearer good"), ask("Bearer good"); first != 401 || second != 429 {
+		t.Errorf("R17 when it is refused: got %d and %d, want 401 and then to wait like a stranger", first, second)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"demo.example/services/internal/dpop"
-	"demo.example/services/internal/httpserver"
 	"demo.example/services/internal/oauth"
 	"demo.example/services/internal/problem"
 	"demo.example/services/internal/site"
@@ -20,7 +19,6 @@ type route struct {
 	Service  string                 // for people, when it cannot be reached
 	Upstream url.URL                // where it listens
 	Serves   func(path string) bool // any other path is 404
-	MaxBody  int64                  // bytes of a request
 	Resource *resource              // what a token must be for; nil: no token needed
 	Public   func(path string) bool // what needs none all the same
 
@@ -42,17 +40,17 @@ func routes(cfg settings) []route {
 	return []route{
 		{
 			Host: "login", Service: "The authorization server", Upstream: cfg.AuthserverURL,
-			Serves: loginPaths, MaxBody: 64 << 10,
+			Serves:      loginPaths,
 			Credentials: true, // clients authenticate at /token, browsers have sessions
 		},
 		{
 			Host: "admin", Service: "The administration", Upstream: cfg.AuthserverURL,
-			Serves: anyOf(below("/admin"), below("/static")), MaxBody: 64 << 10,
+			Serves:      anyOf(below("/admin"), below("/static")),
 			Credentials: true, // browsers have sessions
 		},
 		{
 			Host: "mcp", Service: "The MCP server", Upstream: cfg.StocksmcpURL,
-			Serves: only("/"), MaxBody: httpserver.MaxMessage,
+			Serves:  only("/"),
 			Streams: true, // server-sent events
 			Resource: &resource{
 				ID: cfg.MCPResource(), Name: "Stocks MCP server", Scope: oauth.ScopeStocksRead,
@@ -61,7 +59,7 @@ func routes(cfg settings) []route {
 		},
 		{
 			Host: "api", Service: "The stocks API", Upstream: cfg.StocksapiURL,
-			Serves: anyOf(below("/stocks"), below("/orders"), only("/openapi.json")), MaxBody: httpserver.MaxMessage,
+			Serves: anyOf(below("/stocks"), below("/orders"), only("/openapi.json")),
 			Public: only("/openapi.json"), // how to call it is no secret
 			Resource: &resource{
 				ID: cfg.APIResource(), Name: "Stocks API", Scope: oauth.ScopeStocksRead,
@@ -70,7 +68,7 @@ func routes(cfg settings) []route {
 		},
 		{
 			Host: "mail", Service: "The inbox", Upstream: cfg.MailURL,
-			Serves: except("/healthz"), MaxBody: 1 << 20,
+			Serves:  except("/healthz"),
 			Private: true, // it shows passcodes to whoever asks
 			Streams: true, // a WebSocket
 		},
@@ -137,12 +135,12 @@ func newRouter(cfg settings, tokens *tokenCache, proofs *dpop.Checker, services 
 // handler is what a request for the route passes through, first to last.
 func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, quotas quotas, transport http.RoundTripper, log *slog.Logger) http.Handler {
 	var h http.Handler = newProxy(rt, transport, log)
-	if rt.MaxBody <= smallBody {
-		h = rt.bodyFirst(h, log)
-	}
-	if !rt.Streams {
+	if rt.Streams {
+		h = limitWrites(answerTime, h)
+	} else {
 		h = limitTime(h)
 	}
+	h = rt.bodyFirst(quotas.Bodies, h, log) // before the time of the answer begins
 	if rt.Resource != nil {
 		log := log.With("resource", rt.Resource.ID)
 		h = rt.orPublic(h, &phantomTokens{
@@ -161,7 +159,7 @@ func (rt route) handler(cfg settings, tokens *tokenCache, proofs *dpop.Checker, 
 	if rt.Private {
 		h = sameOrigin(cfg.Origin(rt.Host), h)
 	}
-	h = limitBody(rt.MaxBody, h)
+	h = limitBody(h)
 	h = limitPaths(rt.Serves, cfg.Site, h)
 	if rt.Resource != nil {
 		h = publishMetadata(cfg.Issuer(), *rt.Resource, h)

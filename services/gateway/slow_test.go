@@ -10,9 +10,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/http2"
 )
 
 // TestSlowConnections: attack G13. Two thousand connections that hold on to
@@ -64,22 +66,34 @@ func TestSlowConnections(t *testing.T) {
 	}
 }
 
-// TestSlowBodiesTakeNoSlot: attack G13. Whoever sends a form slowly, which takes
-// no token, keeps nobody else from signing in.
+// TestSlowBodiesTakeNoSlot: attack G13. Whoever sends a request slowly, with a
+// token or without, keeps nobody else from the service that it is for.
 func TestSlowBodiesTakeNoSlot(t *testing.T) {
-	d := start(t, "UPSTREAM_CONCURRENCY=2")
-	for range 20 {
-		conn := d.dial(t, &tls.Config{NextProtos: []string{"http/1.1"}})
-		defer conn.Close()
-		// The server asks for the body once the handler reads it.
-		_, _ = io.WriteString(conn, "POST /token HTTP/1.1\r\nHost: login.demo.localhost:8443\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n")
-		if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))); err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.WriteString(conn, "abc")
-	}
-	if resp, body := d.do(t, "POST", testSite.Origin("login")+"/token", "a=b"); resp.StatusCode != http.StatusOK {
-		t.Errorf("got %d: %s", resp.StatusCode, body)
+	for name, tt := range map[string]struct{ host, path, token string }{
+		"a form":                  {"login", "/token", ""},
+		"where none is needed":    {"api", "/openapi.json", ""},
+		"an order":                {"api", "/orders", "for-api"},
+		"a message":               {"mcp", "/", "for-mcp"},
+		"something for the inbox": {"mail", "/", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := start(t, "UPSTREAM_CONCURRENCY=4", "TOKEN_CACHE_TTL=1m")
+			d.issue("for-mcp", nil)
+			d.issue("for-api", map[string]any{"aud": testSite.APIResource()})
+			for range 20 {
+				conn := d.dial(t, &tls.Config{NextProtos: []string{"http/1.1"}})
+				defer conn.Close()
+				// The server asks for the body once the handler reads it.
+				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n", tt.path, testSite.Host(tt.host), tt.token)
+				if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))); err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.WriteString(conn, "abc")
+			}
+			if resp, body := d.do(t, "POST", testSite.Origin(tt.host)+tt.path, "a=b", "Authorization", "Bearer "+tt.token); resp.StatusCode != http.StatusOK {
+				t.Errorf("G13 got %d: %s", resp.StatusCode, body)
+			}
+		})
 	}
 }
 
@@ -152,7 +166,7 @@ func (d *deployment) p99(t *testing.T) time.Duration {
 // TestTimeLimits: attack G13. Answers have to end in time, except on routes
 // with streams.
 func TestTimeLimits(t *testing.T) {
-	cfg := settings{Site: testSite, RequestsPerUser: 10, RequestsPerClient: 10, RefusalsPerIP: 10}
+	cfg := settings{Site: testSite, UpstreamConcurrency: 10, RequestsPerUser: 10, RequestsPerClient: 10, RefusalsPerIP: 10}
 	good := func(context.Context, string, string) (phantom, error) {
 		return phantom{JWT: "a.b.c", Scope: "stocks/read", Expires: time.Now().Add(time.Hour)}, nil
 	}
@@ -168,10 +182,94 @@ func TestTimeLimits(t *testing.T) {
 		})
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Header.Set("Authorization", "Bearer opaque")
-		rt.handler(cfg, tokens, newProofs(testSecret), newQuotas(cfg), service, log).ServeHTTP(httptest.NewRecorder(), r)
+		w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+		rt.handler(cfg, tokens, newProofs(testSecret), newQuotas(cfg), service, log).ServeHTTP(w, r)
+		if len(w.set) != 1 || time.Until(w.set[0]) < answerTime-time.Second {
+			t.Errorf("%s: deadlines of the connection: %v, want one", rt.Host, w.set)
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("routes whose answers have to end (-want +got):\n%s", diff)
+	}
+}
+
+// deadlines notes those that are set.
+type deadlines struct {
+	http.ResponseWriter
+	set   []time.Time
+	write func() // takes its time
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error { d.set = append(d.set, at); return nil }
+func (d *deadlines) Write(p []byte) (int, error)         { d.write(); return len(p), nil }
+func (d *deadlines) FlushError() error                   { d.write(); return nil }
+
+// TestStreamThatNobodyReads: attack G13. A stream may be silent for as long as
+// it likes, but what is sent has to be taken.
+func TestStreamThatNobodyReads(t *testing.T) {
+	const patience = 30 * time.Second
+	tests := map[string]struct {
+		silence, taken time.Duration
+		cut            bool
+	}{
+		"at once":       {0, 0, false},
+		"after an hour": {time.Hour, 0, false},
+		"slowly":        {0, patience - 1, false},
+		"never":         {0, patience + 1, true},
+	}
+	for name, tt := range tests {
+		for how, send := range map[string]func(http.ResponseWriter) error{
+			"write": func(w http.ResponseWriter) error { _, err := w.Write([]byte("x")); return err },
+			"flush": func(w http.ResponseWriter) error { return http.NewResponseController(w).Flush() },
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := &deadlines{ResponseWriter: httptest.NewRecorder(), write: func() { time.Sleep(tt.taken) }}
+					limitWrites(patience, http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+						for range 3 {
+							time.Sleep(tt.silence)
+							if err := send(out); err != nil {
+								t.Error(err)
+							}
+						}
+					})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+					if cut := w.set[0].Before(time.Now()); cut != tt.cut {
+						t.Errorf("cut: %t, want %t", cut, tt.cut)
+					}
+					if last := w.set[len(w.set)-1]; !last.Equal(time.Now().Add(patience)) {
+						t.Errorf("what is left of the answer has until %s", last)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestStreamIsCut: attack G13, in HTTP/2. A client that gives its streams no
+// room does not hold the handler.
+func TestStreamIsCut(t *testing.T) {
+	written := make(chan error, 1)
+	server := httptest.NewUnstartedServer(limitWrites(10*time.Millisecond, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "data: x\n\n")
+		written <- http.NewResponseController(w).Flush()
+	})))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close) // after the connection of frames
+	f := (&deployment{addr: server.Listener.Addr().String()}).frames(t)
+	if err := f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.open(1, true, ":method", "GET", ":scheme", "https", ":authority", "example.com", ":path", "/"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-written:
+		if err == nil {
+			t.Error("the answer was taken")
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the handler waits for a client that takes nothing")
 	}
 }
 

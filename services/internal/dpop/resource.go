@@ -18,16 +18,22 @@ var ErrScheme = errors.New("bound to a key and presented as Bearer, or the other
 // request. The url is the public one, boundTo the thumbprint or empty. It puts
 // the next nonce into answer. The error is ErrScheme, or as of Check.
 func (c *Checker) CheckToken(answer http.Header, r *http.Request, url, token, boundTo string) error {
-	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, Scheme) != (boundTo != "") {
-		return ErrScheme
-	}
-	if boundTo == "" {
-		return nil
+	if err := CheckScheme(r, boundTo); err != nil || boundTo == "" {
+		return err
 	}
 	answer.Set(NonceHeader, c.Nonce())
 	_, err := c.Check(r.Header, Request{Method: r.Method, URL: url, AccessToken: token, Key: boundTo})
 	return err
+}
+
+// CheckScheme is the part of CheckToken that takes no proof. The error is
+// ErrScheme.
+func CheckScheme(r *http.Request, boundTo string) error {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, Scheme) != (boundTo != "") {
+		return ErrScheme
+	}
+	return nil
 }
 
 // Challenges returns a challenge for bearer tokens and the one for bound ones
