@@ -20,7 +20,7 @@ func (s *setup) testRegion(t *testing.T, b *tab, p *program) {
 		b.press(`nav a[href="/admin/users"]`)
 		b.press(`a[aria-label="Move ` + person.John + ` to ` + region + `"]`)
 		b.look("admin, region")
-		b.reads("Move this user to "+region+"?", person.John, "They see the stocks of "+region)
+		b.reads("Move this user to "+region+"?", person.John, "they see the stocks of region "+region)
 		b.press("main form button")
 		pressed := time.Now()
 		b.reads("The region was changed.")
@@ -162,7 +162,7 @@ func (s *setup) testSuspendClient(t *testing.T, b, john *tab) {
 	address := p.asks(t, call)
 	john.expect(400, chromedp.Navigate(address))
 	john.look("suspended client")
-	john.reads("was suspended by those who run this server")
+	john.reads("This application is suspended")
 
 	b.press(toChange("restore", p.ClientID()))
 	b.reads("Let this client in again?", "What it had before stays ended.")

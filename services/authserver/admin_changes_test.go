@@ -140,7 +140,7 @@ func TestAdministerClients(t *testing.T) {
 		t.Errorf("consent that was open: %d %s", a.Status, a.Header.Get("Location"))
 	}
 	again := h.newBrowser()
-	if a := h.get(again, "/authorize?"+h.authorizeQuery(agent).Encode()); a.Status != http.StatusBadRequest || !strings.Contains(a.Body, "was suspended") {
+	if a := h.get(again, "/authorize?"+h.authorizeQuery(agent).Encode()); a.Status != http.StatusBadRequest || !strings.Contains(a.Body, "This application is suspended") {
 		t.Errorf("a new request: %d %s", a.Status, a.Body)
 	}
 	// A server that starts anew knows it still.
@@ -199,7 +199,7 @@ func TestAdministerDocumentClients(t *testing.T) {
 		t.Errorf("deleting: %s", page.Body)
 	}
 	h.administer(browser, "/admin/clients/change?action=suspend"+address)
-	if a := h.get(h.newBrowser(), "/authorize?"+h.authorizeQuery(id).Encode()); !strings.Contains(a.Body, "was suspended") {
+	if a := h.get(h.newBrowser(), "/authorize?"+h.authorizeQuery(id).Encode()); !strings.Contains(a.Body, "This application is suspended") {
 		t.Errorf("a new request: %d %s", a.Status, a.Body)
 	}
 	if a := h.get(browser, h.adminURL("/admin/clients/change?action=delete"+address)); a.Status != http.StatusConflict {

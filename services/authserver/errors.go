@@ -50,8 +50,12 @@ func (s *server) writeError(err error, c echo.Context) {
 	case errors.As(err, &redirect):
 		s.redirectError(c, redirect)
 	case errors.As(err, &local):
-		s.errorPage(c, pageError{Status: http.StatusBadRequest, Title: "This link does not work",
-			Text: local.Reason + " You were not sent anywhere, and nothing was shared. If you meant to connect an application, start again there."})
+		p := pageError{Status: http.StatusBadRequest, Title: "This link does not work",
+			Text: local.Reason + " You were not sent anywhere, and nothing was shared. If you meant to connect an application, start again there."}
+		if local.Suspended {
+			p.Title, p.Text = "This application is suspended", local.Reason
+		}
+		s.errorPage(c, p)
 	case errors.As(err, &page):
 		s.errorPage(c, page)
 	case errors.As(err, &oauthErr):

@@ -112,7 +112,7 @@ func TestLogoutIsNoOpenRedirect(t *testing.T) {
 	for to, shown := range map[string]string{
 		"https://evil.example/phish?x=1": `<a href="https://evil.example/phish?x=1&state=s+1" rel="noreferrer">evil.example</a>`,
 		goodbye:                          `<a href="` + goodbye + `&state=s+1" rel="noreferrer">127.0.0.1:7777</a>`,
-		"com.example.app:/bye":           `<a href="com.example.app:/bye?state=s+1" rel="noreferrer">the app that opens com.example.app: links</a>`,
+		"com.example.app:/bye":           `<a href="com.example.app:/bye?state=s+1" rel="noreferrer">whichever app opens links that begin with com.example.app:</a>`,
 	} {
 		client := h.register(map[string]any{"redirect_uris": []string{callback}, "post_logout_redirect_uris": []string{to}, "token_endpoint_auth_method": "none"})
 		query := url.Values{"id_token_hint": {h.idToken(client, jane)}, "post_logout_redirect_uri": {to}, "state": {"s 1"}}

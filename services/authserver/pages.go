@@ -122,7 +122,7 @@ func destination(uri string) string {
 	case err != nil || uri == "":
 		return ""
 	case u.Host == "":
-		return "the app that opens " + u.Scheme + ": links"
+		return "whichever app opens links that begin with " + u.Scheme + ":"
 	}
 	return u.Host
 }

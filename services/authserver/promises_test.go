@@ -130,7 +130,7 @@ func TestAdministrationIsHonest(t *testing.T) {
 	} {
 		browser := h.administrator()
 		account := h.get(browser, "/account").Body
-		if strings.Contains(account, "it has none right now") || !strings.Contains(account, "Administration") {
+		if strings.Contains(account, "it has no access") || !strings.Contains(account, "Administration") {
 			t.Errorf("the account page: %s", account)
 		}
 		end(browser)

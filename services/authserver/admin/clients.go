@@ -68,15 +68,16 @@ func (s *Server) clientRows(list []store.ClientOverview, used map[string]time.Ti
 			Registered: "by itself, " + moment(c.CreatedAt), Used: moment(c.UsedAt), Grants: plural(c.Grants, "grant"),
 		}
 		reviewed, protected := c.Registration == store.RegisteredByReview, clients.IsProtected(c.Client)
+		name := row.Client.Name + ", " + row.Shown // others may have the same name
 		offer := func(can bool, action, text string) {
 			if can {
-				row.Do += anchor(link("/admin/clients/change", "action", action, "client", c.ID), text, text+" "+row.Client.Name)
+				row.Do += anchor(link("/admin/clients/change", "action", action, "client", c.ID), text, text+" "+name)
 			}
 		}
 		offer(!c.Suspended && !(reviewed && protected), "suspend", "Suspend")
 		offer(c.Suspended, "restore", "Let in")
 		offer(!reviewed && !(c.Suspended && c.Registration == store.RegisteredByDocument), "delete", "Delete")
-		row.Do += anchor(link("/admin/audit", "client", c.ID), "Trail", "Trail of "+row.Client.Name)
+		row.Do += anchor(link("/admin/audit", "client", c.ID), "Trail", "Trail of "+name)
 		switch c.Registration {
 		case store.RegisteredByReview:
 			row.Registered = "in the reviewed list"
@@ -101,6 +102,9 @@ func (s *Server) clientRows(list []store.ClientOverview, used map[string]time.Ti
 	return out
 }
 
+// comesBack is true of every client that registered by itself.
+const comesBack = "Whoever made it can register again at any time, under another id. Users are then asked whether they allow it."
+
 // changeClient reads a form with action and client.
 func (s *Server) changeClient(ctx context.Context, _ visitor, form url.Values) (change, error) {
 	c, err := s.Clients.Lookup(ctx, form.Get("client"))
@@ -115,13 +119,16 @@ func (s *Server) changeClient(ctx context.Context, _ visitor, form url.Values) (
 		Subject: s.Describe(c).FullName + ", " + inert(c.ID), Back: "/admin/clients",
 		event: audit.Event{Client: c.ID, Detail: map[string]string{"action": action + " client", "name": c.Name}},
 	}
-	byDocument := c.Registration == store.RegisteredByDocument
+	byDocument, byItself := c.Registration == store.RegisteredByDocument, c.Registration == store.RegisteredDynamically
 	switch action {
 	case "suspend":
 		ch.Title, ch.Button, ch.Danger, ch.notice = "Suspend this client?", "Suspend", true, "client"
 		ch.Effects = []string{
 			"Every access that users gave it ends: at the gateway within a second.",
 			"It gets no new access until it is let in again. Whoever comes from it is told that it is suspended.",
+		}
+		if byItself {
+			ch.Warning = comesBack
 		}
 		if c.Registration == store.RegisteredByReview && clients.IsProtected(c) {
 			ch.refused = "This client is a part of the deployment, which would not work without it."
@@ -136,6 +143,9 @@ func (s *Server) changeClient(ctx context.Context, _ visitor, form url.Values) (
 		ch.Effects = []string{
 			"Every access that users gave it ends: at the gateway within a second.",
 			"Its registration is removed, and its id never given to another.",
+		}
+		if byItself {
+			ch.Warning = comesBack
 		}
 		if byDocument {
 			ch.Effects[1] = "What is kept of its document is removed."

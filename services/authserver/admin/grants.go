@@ -118,7 +118,7 @@ func (s *Server) changeGrant(ctx context.Context, _ visitor, form url.Values) (c
 		for _, t := range tokens {
 			if t.ID == id {
 				ch.Title, ch.notice = "Revoke this "+t.Kind+" token?", "token"
-				ch.Subject = fingerprint(t.Hash) + " of " + ch.Subject
+				ch.Subject = "The token with the fingerprint " + fingerprint(t.Hash) + " of " + ch.Subject
 				ch.Effects = []string{"It ends: at the gateway within a second. A client that has a refresh token gets another one with it; revoke the whole access to prevent that."}
 				ch.do = func(ctx context.Context) error { return s.Grants.EndToken(ctx, g.ID, id) }
 				return ch, nil

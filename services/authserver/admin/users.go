@@ -99,7 +99,7 @@ func (s *Server) changeUser(ctx context.Context, v visitor, form url.Values) (ch
 		}
 		ch.Title, ch.Button, ch.notice = "Move this user to "+region+"?", "Move", "region"
 		ch.Effects = []string{
-			"They see the stocks of " + region + " from the next request on, and those of " + u.Region + " no more.",
+			"From the next request on they see the stocks of region " + region + ", and no longer those of region " + u.Region + ".",
 			"Access that applications have stays, and moves along.",
 		}
 		if region == u.Region {

@@ -24,13 +24,16 @@ type requestStore interface {
 
 // LocalError is an authorization request whose client or redirect URI cannot be
 // trusted: the user is told, and nobody is redirected (RFC 6749 §4.1.2.1).
-type LocalError struct{ Reason string }
+type LocalError struct {
+	Reason    string
+	Suspended bool // it would be of no use to begin again
+}
 
 func (e LocalError) Error() string { return e.Reason }
 
 // ErrRepeated is a parameter that is there twice. It is not named: anybody can
 // put words there that a page would then show as ours.
-var ErrRepeated = LocalError{"A parameter was sent more than once."}
+var ErrRepeated = LocalError{Reason: "A parameter was sent more than once."}
 
 // RedirectError is a refusal that the client is told at its redirect URI.
 type RedirectError struct {
@@ -74,9 +77,9 @@ func (s *Service) resolve(ctx context.Context, id string) (store.Client, error) 
 	if errors.Is(err, clients.ErrUnknown) {
 		s.Log.InfoContext(ctx, "client not resolved", "client_id", id, "reason", err.Error())
 		if errors.Is(err, clients.ErrSuspended) {
-			return client, LocalError{"The application that sent you here was suspended by those who run this server."}
+			return client, LocalError{Reason: "The people who run this server do not let it in any more. You were not sent anywhere, and nothing was shared.", Suspended: true}
 		}
-		return client, LocalError{"The application that sent you here is not known, or its description could not be fetched."}
+		return client, LocalError{Reason: "The application that sent you here is not known, or its description could not be fetched."}
 	}
 	return client, err
 }
@@ -89,7 +92,7 @@ func (s *Service) read(ctx context.Context, params url.Values) (store.Request, e
 	}
 	redirect := params.Get("redirect_uri")
 	if !clients.IsRedirect(client, redirect) {
-		return store.Request{}, LocalError{"The application asked to send you to an address that it did not register."}
+		return store.Request{}, LocalError{Reason: "The application asked to send you to an address that it did not register."}
 	}
 	request, oauthErr := s.readRequest(client, params)
 	if oauthErr != nil {

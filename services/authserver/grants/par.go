@@ -66,13 +66,13 @@ func (s *Service) takePushed(ctx context.Context, params url.Values) (store.Requ
 	secret := strings.TrimPrefix(params.Get("request_uri"), requestURIPrefix)
 	r, err := s.Store.TakePushedRequest(ctx, store.HashOf(secret), client.ID, s.Now())
 	if errors.Is(err, store.ErrNotFound) {
-		return r, LocalError{"The application's request is not known here. It may have been used already, or be older than a minute."}
+		return r, LocalError{Reason: "The application's request is not known here. It may have been used already, or be older than a minute."}
 	}
 	if err != nil {
 		return r, fmt.Errorf("take pushed authorization request: %w", err)
 	}
 	if !clients.IsRedirect(client, r.RedirectURI) { // it was, a minute ago
-		return r, LocalError{"The application asked to send you to an address that is not registered any more."}
+		return r, LocalError{Reason: "The application asked to send you to an address that is not registered any more."}
 	}
 	r.ID, r.ExpiresAt = rand.Text(), s.Now().Add(RequestLifetime)
 	return r, nil
