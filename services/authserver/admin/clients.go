@@ -18,13 +18,13 @@ import (
 
 // clientRow is a line of the list of clients, in texts that are fit to be shown.
 type clientRow struct {
-	ID, Shown    string // the same, to follow and to read
-	Client       Description
-	Suspended    bool
-	Registered   string // how, and when
-	Proof        string // what it had to prove, and what that counts for
-	Used, Grants string
-	Do           template.HTML // links to what can be done
+	ID         string // as it is shown
+	Client     Description
+	Suspended  bool
+	Registered string // how, and when
+	Proof      string // what it had to prove, and what that counts for
+	Used       string
+	Grants, Do template.HTML // links, to them and to what can be done
 }
 
 // clients serves GET /admin/clients: on the first page the reviewed ones too.
@@ -64,20 +64,22 @@ func (s *Server) clientRows(list []store.ClientOverview, used map[string]time.Ti
 			c.UsedAt = recent
 		}
 		row := clientRow{
-			ID: c.ID, Shown: inert(c.ID), Client: s.Describe(c.Client), Suspended: c.Suspended,
-			Registered: "by itself, " + moment(c.CreatedAt), Used: moment(c.UsedAt), Grants: plural(c.Grants, "grant"),
+			ID: inert(c.ID), Client: s.Describe(c.Client), Suspended: c.Suspended,
+			Registered: "by itself, " + moment(c.CreatedAt), Used: moment(c.UsedAt),
 		}
 		reviewed, protected := c.Registration == store.RegisteredByReview, clients.IsProtected(c.Client)
-		name := row.Client.Name + ", " + row.Shown // others may have the same name
+		name, id := row.Client.Name+", "+row.ID, url.QueryEscape(c.ID) // others may have the same name
+		count := plural(c.Grants, "grant")
+		row.Grants = anchor("/admin/grants?client="+id, count, count+" of "+name)
 		offer := func(can bool, action, text string) {
 			if can {
-				row.Do += anchor(link("/admin/clients/change", "action", action, "client", c.ID), text, text+" "+name)
+				row.Do += anchor("/admin/clients/change?action="+action+"&client="+id, text, text+" "+name)
 			}
 		}
 		offer(!c.Suspended && !(reviewed && protected), "suspend", "Suspend")
 		offer(c.Suspended, "restore", "Let in")
 		offer(!reviewed && !(c.Suspended && c.Registration == store.RegisteredByDocument), "delete", "Delete")
-		row.Do += anchor(link("/admin/audit", "client", c.ID), "Trail", "Trail of "+name)
+		row.Do += anchor("/admin/audit?client="+id, "Trail", "Trail of "+name)
 		switch c.Registration {
 		case store.RegisteredByReview:
 			row.Registered = "in the reviewed list"
