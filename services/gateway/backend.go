@@ -28,7 +28,7 @@ const (
 // userAtOnce is how many requests of one user are with a service at a time. An
 // agent that calls tools side by side and waits for approvals has a dozen, and
 // a user has several agents.
-const userAtOnce = 32
+const userAtOnce = 64
 
 // errBusy is a service that has as many requests as it may have.
 var errBusy = errors.New("as many requests as it may have are at the service")

@@ -10,10 +10,11 @@ import (
 )
 
 // messagesAtOnce is how many messages are handled at a time. Each is held for
-// as long as its call takes. The largest that are let in, httpserver.MaxMessage bytes and
-// maxTokens tokens, were measured to hold 0.35 MB each, so that these take 45 MB
-// of the 100 MiB of GOMEMLIMIT (compose.yaml): what is left is for connections
-// and for garbage.
+// as long as its call takes. The largest that are let in, of
+// httpserver.MaxMessage bytes and maxTokens tokens, were measured to hold
+// 0.35 MB each, so that these take 45 MB of the 100 MiB of GOMEMLIMIT
+// (compose.yaml): what is left is for connections and for garbage. One user has
+// half of the places at most: the gateway sees to it.
 const messagesAtOnce = 128
 
 // limitMessages answers 503 to what comes while there are as many messages as
