@@ -95,8 +95,8 @@ func TestNobodyTakesAService(t *testing.T) {
 			<-arrived
 		}
 		resp, body := get(tt.path, tt.token)
-		if resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "1" || !strings.Contains(body, "requests of this "+tt.thenOver) {
-			t.Errorf("G13 %s %s, one more: got %d %s, want a 429 for the %s", tt.token, tt.path, resp.StatusCode, body, tt.thenOver)
+		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "1" || !strings.Contains(body, "requests of this "+tt.thenOver) {
+			t.Errorf("G13 %s %s, one more: got %d %s, want a 503 for the %s", tt.token, tt.path, resp.StatusCode, body, tt.thenOver)
 		}
 		if resp, body := get("/stocks", "bob"); resp.StatusCode != http.StatusOK {
 			t.Errorf("G13 somebody else: got %d %s", resp.StatusCode, body)
@@ -149,8 +149,8 @@ func holdBodies(t *testing.T, length int64) {
 			})
 		}
 		synctest.Wait()
-		if w := post(t.Context(), network, 1, strings.NewReader("x")); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
-			t.Errorf("G13 one more byte of the same network: got %d, want 429 with Retry-After", w.Code)
+		if w := post(t.Context(), network, 1, strings.NewReader("x")); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("G13 one more byte of the same network: got %d, want 503 with Retry-After", w.Code)
 		}
 		want := http.StatusOK
 		if network == networks-1 {

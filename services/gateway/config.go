@@ -45,7 +45,7 @@ type settings struct {
 	TokenCacheBytes int           `env:"TOKEN_CACHE_BYTES" envDefault:"33554432"` // memory for answers about tokens, about a kilobyte each; the container (`mem_limit` in compose.yaml) needs twice as much and 32 MiB
 
 	// What one service may keep waiting, so that the others are not.
-	UpstreamConcurrency int `env:"UPSTREAM_CONCURRENCY" envDefault:"1024"` // requests at each service at a time; one more is answered 503. A user gets 64 of them and a quarter at most, a client half, an address without a token a quarter; one more is answered 429.
+	UpstreamConcurrency int `env:"UPSTREAM_CONCURRENCY" envDefault:"1024"` // requests at each service at a time; one more is answered 503. A user gets 64 of them and a quarter at most, a client half, an address without a token a quarter.
 
 	// How many requests are served in a minute. Those without a usable token
 	// count for the IP address (of IPv6 a /64) that they come from.

@@ -129,8 +129,10 @@ func (rt route) fail(w http.ResponseWriter, r *http.Request, err error, log *slo
 	switch {
 	case errors.As(err, &share):
 		log.Warn("upstream", "request_id", requestID(r), "upstream", rt.Upstream.Redacted(), "error", err)
+		// Not 429: whoever asks at a steady pace has as many under way as soon
+		// as the service is slow, or gone.
 		problem.Write(w, r, &problem.Details{
-			Status: http.StatusTooManyRequests, Title: "Too many requests", RetryAfter: time.Second,
+			Status: http.StatusServiceUnavailable, Title: "Busy", RetryAfter: time.Second,
 			Detail: "As many requests of this " + share.of() + " as may be are under way. Try again when one of them is answered.",
 		})
 	case errors.As(err, &large):
