@@ -86,9 +86,11 @@ func (s *server) accountPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	administering, err := s.login.AdminSessions(ctx, v.User.ID, maxSessions)
-	if err != nil {
-		return err
+	var administering []store.Session
+	if v.User.Role == store.RoleAdmin {
+		if administering, err = s.login.AdminSessions(ctx, v.User.ID, maxSessions); err != nil {
+			return err
+		}
 	}
 	accesses, events, err := s.grants.Account(ctx, v.User.ID)
 	if err != nil {

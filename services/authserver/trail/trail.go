@@ -51,7 +51,7 @@ type Trail struct {
 	cfg    Config
 	db     *sql.DB // one connection, which writes
 	insert *sql.Stmt
-	read   *sql.DB
+	read   *dbfile.Pool
 
 	mu   sync.Mutex // of appending
 	head Link
@@ -87,7 +87,7 @@ func open(ctx context.Context, cfg Config) (*Trail, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	t := &Trail{cfg: cfg, db: db, read: read}
+	t := &Trail{cfg: cfg, db: db, read: dbfile.NewPool(read)}
 	if err = dbfile.CreateTables(ctx, db, schema, schemaVersion); err == nil {
 		t.head, err = newest(ctx, db)
 	}

@@ -38,7 +38,7 @@ const mapped = "mmap_size(268435456)"
 // DB implements every store of the authorization server.
 type DB struct {
 	write *writer // one connection: SQLite has one writer, so they queue here instead of failing
-	read  *pool
+	read  *dbfile.Pool
 
 	revoked func(revocation.Event) // announce.go
 }
@@ -65,7 +65,7 @@ func Open(ctx context.Context, file string) (*DB, error) {
 		read.Close()
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
-	return &DB{write: w, read: newPool(read)}, nil
+	return &DB{write: w, read: dbfile.NewPool(read)}, nil
 }
 
 // schemaVersion is of schema.sql.

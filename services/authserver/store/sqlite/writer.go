@@ -10,6 +10,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"demo.example/services/internal/dbfile"
 )
 
 // maxGroup is how many writes share one transaction at most, so that the
@@ -51,7 +53,7 @@ type write struct {
 // tx runs statements in a transaction.
 type tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) row
+	QueryRowContext(ctx context.Context, query string, args ...any) dbfile.Row
 }
 
 // ExecContext runs one statement.
@@ -64,7 +66,7 @@ func (w *writer) ExecContext(ctx context.Context, query string, args ...any) (re
 }
 
 // QueryRowContext runs one statement that changes rows and returns one.
-func (w *writer) QueryRowContext(ctx context.Context, query string, args ...any) row {
+func (w *writer) QueryRowContext(ctx context.Context, query string, args ...any) dbfile.Row {
 	return func(dest []any) error {
 		return w.run(&write{ctx: ctx, do: func(t tx) error { return t.QueryRowContext(ctx, query, args...).Scan(dest...) }})
 	}
@@ -226,7 +228,7 @@ func (t transaction) ExecContext(_ context.Context, query string, args ...any) (
 }
 
 // QueryRowContext implements tx.
-func (t transaction) QueryRowContext(_ context.Context, query string, args ...any) row {
+func (t transaction) QueryRowContext(_ context.Context, query string, args ...any) dbfile.Row {
 	return func(dest []any) error {
 		s, err := t.prepared(query)
 		if err != nil {
