@@ -102,6 +102,16 @@ func TestRenamedClientAsksAgain(t *testing.T) {
 			t.Errorf("called %s the token is active: %v", name, got)
 		}
 	}
+	// The other way round: it is renamed while the page is open.
+	open := h.follow(browser, h.get(browser, "/authorize?"+h.authorizeQuery(id).Encode()))
+	if a := h.manage(http.MethodPut, id, registration, plus(agentMetadata(), "client_id", id, "client_name", "Gemini")); a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	form := fields(open)
+	form.Set("decision", "allow")
+	if a := h.post(browser, "/consent", form); !strings.Contains(open.Body, "Claude") || a.Status != http.StatusBadRequest {
+		t.Errorf("allowed under another name than was shown: %d %s", a.Status, a.Header.Get("Location"))
+	}
 	h.trail.Flush()
 	if account := h.get(browser, "/account").Body; !strings.Contains(account, "You gave “Quick Look” access.") || strings.Contains(account, "Claude") {
 		t.Errorf("the account page: %s", account)

@@ -197,13 +197,14 @@ func snapshot(c store.Client) store.Client {
 }
 
 // stillRegistered returns ErrNotFound when the client of a request, or the
-// address that the code would go to, was taken away since the request began.
+// address that the code would go to, was taken away since the request began, or
+// when the client is called something else than the pages said.
 func (s *Service) stillRegistered(ctx context.Context, r store.Request) error {
 	if r.Client.Registration == store.RegisteredByDocument && !s.Clients.IsSuspended(r.ClientID) {
 		return nil
 	}
 	c, err := s.Clients.Find(ctx, r.ClientID)
-	if errors.Is(err, clients.ErrUnknown) || err == nil && r.Device == "" && !clients.IsRedirect(c, r.RedirectURI) {
+	if errors.Is(err, clients.ErrUnknown) || err == nil && (c.Name != r.Client.Name || r.Device == "" && !clients.IsRedirect(c, r.RedirectURI)) {
 		return fmt.Errorf("client of the request: %w", store.ErrNotFound)
 	}
 	return err
